@@ -1,0 +1,184 @@
+//! The layers that settings come from, laid over each other, and where each value came from in the end.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+use super::problems::{ConfigProblems, Place, Problem};
+use super::settings::{Config, SETTINGS, Setting};
+use super::value::{Given, Value};
+use super::{environment, file};
+
+/// Where to read from. Nothing else is looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    pub system_file: Option<PathBuf>,
+    pub user_file: Option<PathBuf>,
+    /// Whether it is a problem when `user_file` does not exist: somebody named it.
+    pub user_file_required: bool,
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// What the flags of this one command say, as they were written.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    pub interval: Option<String>,
+    pub max_messages: Option<String>,
+    pub listen: Option<String>,
+}
+
+impl Overrides {
+    fn read(&self) -> Layer {
+        let mut layer = Layer::default();
+        for setting in SETTINGS {
+            let Some(flag) = setting.flag else { continue };
+            let text = match flag {
+                "--interval" => &self.interval,
+                "--max-messages" => &self.max_messages,
+                "--listen" => &self.listen,
+                _ => &None,
+            };
+            if let Some(text) = text {
+                layer.take_text(setting, text, Place::Flag { name: flag });
+            }
+        }
+        layer
+    }
+}
+
+/// One accepted value and its place.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) setting: &'static Setting,
+    value: Value,
+    place: Place,
+}
+
+/// What one source says.
+#[derive(Debug, Default)]
+pub(super) struct Layer {
+    pub(super) written: Vec<Written>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Layer {
+    pub(super) fn take(&mut self, setting: &'static Setting, given: &Given, place: Place) {
+        self.judge(setting, setting.kind.check(given), place);
+    }
+
+    pub(super) fn take_text(&mut self, setting: &'static Setting, text: &str, place: Place) {
+        let checked = setting.kind.read_text(text).and_then(|given| setting.kind.check(&given));
+        self.judge(setting, checked, place);
+    }
+
+    fn judge(&mut self, setting: &'static Setting, checked: Result<Value, String>, place: Place) {
+        match checked {
+            Ok(value) => self.written.push(Written { setting, value, place }),
+            Err(sentence) => {
+                let sentence = format!("{} {sentence}", setting.key());
+                self.problems.push(Problem { place, sentence });
+            }
+        }
+    }
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Default,
+    Set(Place),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::Set(place) => write!(f, "{place}"),
+        }
+    }
+}
+
+/// One setting as it stands.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub setting: &'static Setting,
+    /// `None`: not set, and without a default.
+    pub value: Option<Value>,
+    pub origin: Origin,
+}
+
+/// Every setting as it stands, in the order of the table.
+#[derive(Clone, Debug)]
+pub struct Origins(Vec<Entry>);
+
+impl Origins {
+    fn defaults() -> Origins {
+        let entry = |setting: &'static Setting| Entry { setting, value: setting.default(), origin: Origin::Default };
+        Origins(SETTINGS.iter().map(entry).collect())
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.0
+    }
+
+    /// Whether somebody wrote the setting `section.name` down, even if it is what the default says.
+    pub fn is_explicit(&self, key: &str) -> bool {
+        self.0.iter().any(|entry| entry.setting.key() == key && entry.origin != Origin::Default)
+    }
+
+    fn lay_over(&mut self, layer: Layer) {
+        for Written { setting, value, place } in layer.written {
+            if let Some(entry) = self.0.iter_mut().find(|entry| std::ptr::eq(entry.setting, setting)) {
+                entry.value = Some(value);
+                entry.origin = Origin::Set(place);
+            }
+        }
+    }
+}
+
+/// A configuration without problems.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub origins: Origins,
+}
+
+impl Config {
+    /// Reads every layer: defaults, the system's file, the user's file, the environment, flags; later ones win, and a
+    /// list or table is replaced as a whole.
+    ///
+    /// # Errors
+    /// All problems of all layers, also of values that a later layer replaces.
+    pub fn load(sources: &Sources, overrides: &Overrides) -> Result<Loaded, ConfigProblems> {
+        let mut layers = Vec::new();
+        // One file under both names is read once, and its problems are told once.
+        if let Some(path) = sources.system_file.as_ref().filter(|&path| Some(path) != sources.user_file.as_ref()) {
+            layers.push(file::read(path, false));
+        }
+        if let Some(path) = &sources.user_file {
+            layers.push(file::read(path, sources.user_file_required));
+        }
+        layers.push(environment::read(&sources.environment));
+        layers.push(overrides.read());
+
+        let mut origins = Origins::defaults();
+        let mut problems = Vec::new();
+        for mut layer in layers {
+            problems.append(&mut layer.problems);
+            origins.lay_over(layer);
+        }
+        if !problems.is_empty() {
+            return Err(ConfigProblems(problems));
+        }
+        let mut config = Config::default();
+        for Entry { setting, value, .. } in &origins.0 {
+            if let Some(value) = value {
+                setting.apply(&mut config, value);
+            }
+        }
+        Ok(Loaded { config, origins })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! Dependable messages and tasks between AI coding agents on one machine.
+//!
+//! The program is the binary `claude-comms`; what other Rust programs can use of it is [`comms`], the way to a running
+//! daemon, and [`resilience`], circuit breakers and retries. The other modules are the rooms that the binary is made of:
+//! see ARCHITECTURE.md for what each is and which may know which.
+
+pub mod clock;
+pub mod config;
+pub mod thread;

@@ -1,0 +1,126 @@
+//! The only way to start a thread: with a name, and with an owner that joins it. And a bell, to wake one that polls.
+
+use rustix::event::{EventfdFlags, eventfd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread::{Builder, JoinHandle, current};
+
+/// Longest name that Linux keeps, in bytes; `ps -L` cuts what is longer.
+const NAME_BYTES_MAX: usize = 15;
+
+/// A running thread, joined when dropped.
+///
+/// The owner must make it end (close its channel, write its wake-up) *before* dropping this, so put the field that
+/// does so first: fields drop in the order of their declaration.
+#[derive(Debug)]
+#[must_use = "dropping this waits for the thread to end"]
+pub struct Joined<T> {
+    handle: Option<JoinHandle<T>>,
+}
+
+impl<T: Send + 'static> Joined<T> {
+    /// Starts `body` on a thread of that name.
+    ///
+    /// # Errors
+    /// The operating system has no thread left to give.
+    pub fn spawn(name: impl Into<String>, body: impl FnOnce() -> T + Send + 'static) -> io::Result<Joined<T>> {
+        let mut name = name.into();
+        let cut = name.floor_char_boundary(NAME_BYTES_MAX);
+        name.truncate(cut);
+        let handle = Builder::new().name(name).spawn(body)?;
+        Ok(Joined { handle: Some(handle) })
+    }
+}
+
+impl<T> Joined<T> {
+    /// Waits for the end and says what came of it; `None` when the thread panicked.
+    pub fn join(mut self) -> Option<T> {
+        self.handle.take().and_then(|handle| handle.join().ok())
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.handle.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+impl<T> Drop for Joined<T> {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            // A panic has been reported by the thread itself; here only its end matters.
+            drop(handle.join());
+        }
+    }
+}
+
+/// Wakes a thread that waits in poll(2), where a channel cannot reach it. A ring before the wait is not lost.
+#[derive(Debug)]
+pub struct Bell {
+    fd: OwnedFd,
+}
+
+impl Bell {
+    /// # Errors
+    /// The process has no file descriptor left.
+    pub fn new() -> io::Result<Bell> {
+        let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Bell { fd })
+    }
+
+    /// Never blocks: a bell that cannot ring any louder is ringing already.
+    pub fn ring(&self) {
+        let _ = rustix::io::write(&self.fd, &1u64.to_ne_bytes());
+    }
+
+    /// Silences it; to be called by the thread that was woken, before it looks at what it was woken for.
+    pub fn silence(&self) {
+        let _ = rustix::io::read(&self.fd, &mut [0u8; 8]);
+    }
+}
+
+/// Readable while it rings.
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Whether the calling thread is unwinding.
+pub fn is_panicking() -> bool {
+    std::thread::panicking()
+}
+
+/// What the calling thread was named, for the lines that it logs.
+pub fn current_name() -> Option<String> {
+    current().name().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::bounded;
+
+    #[test]
+    fn dropping_the_owner_waits_for_the_thread() {
+        let (stop, stopped) = bounded::<()>(0);
+        let (ended, end) = bounded::<()>(1);
+        let thread = Joined::spawn("test-thread-with-a-long-name", move || {
+            let _ = stopped.recv();
+            let _ = ended.send(());
+        })
+        .unwrap();
+        drop(stop);
+        drop(thread);
+        assert_eq!(end.try_recv(), Ok(()));
+    }
+
+    #[test]
+    fn a_panic_is_told_as_none() {
+        let thread = Joined::spawn("panics", || {
+            if true {
+                panic!("on purpose");
+            }
+        })
+        .unwrap();
+        assert_eq!(thread.join(), None);
+    }
+}
