@@ -7,3 +7,5 @@
 pub mod clock;
 pub mod config;
 pub mod thread;
+
+pub mod resilience;

@@ -1,0 +1,114 @@
+//! Breaks a copy of the room, one small way at a time, and runs its tests on it. Whoever survives is named.
+//! `resilience-mutants [WORD]` tries those mutations only whose file or text contains the word.
+
+mod mutations;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::{fs, io};
+
+use mutations::{MUTATIONS, Mutation};
+
+/// Longest run of the tests, in seconds; a mutation that makes them hang counts as killed.
+const TESTS_SECONDS_MAX: &str = "120";
+/// The share of mutations that the tests must notice, in percent.
+const KILLED_PERCENT_MIN: usize = 95;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Passed,
+    Failed,
+    DoesNotCompile,
+}
+
+fn main() -> io::Result<ExitCode> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (room, copy) = (here.join("../.."), here.join("target/room"));
+    lay_out(&room, &copy)?;
+    if tests(&copy)? != End::Passed {
+        println!("the room as it is does not pass its tests");
+        return Ok(ExitCode::FAILURE);
+    }
+    let word = std::env::args().nth(1).unwrap_or_default();
+    let chosen: Vec<&Mutation> = MUTATIONS
+        .iter()
+        .filter(|one| one.file.contains(&word) || one.right.contains(&word))
+        .collect();
+    let mut survivors = Vec::new();
+    for mutation in &chosen {
+        let end = with_mutation(&copy, mutation)?;
+        let verdict = match end {
+            End::Failed => "killed  ",
+            End::Passed => "SURVIVED",
+            End::DoesNotCompile => "INVALID ",
+        };
+        println!("{verdict} {mutation}");
+        if end != End::Failed {
+            survivors.push(mutation);
+        }
+    }
+    let killed = chosen.len() - survivors.len();
+    println!("{killed} of {} killed", chosen.len());
+    let good = killed * 100 >= KILLED_PERCENT_MIN * chosen.len();
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The copy: a package of the room, its clock and its log test.
+fn lay_out(room: &Path, copy: &Path) -> io::Result<()> {
+    // The target folder stays, so that dependencies are built once.
+    for folder in ["src", "tests"] {
+        if copy.join(folder).exists() {
+            fs::remove_dir_all(copy.join(folder))?;
+        }
+        fs::create_dir_all(copy.join(folder))?;
+    }
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("room.toml"), copy.join("Cargo.toml"))?;
+    fs::write(copy.join("src/lib.rs"), "pub mod clock;\npub mod resilience;\npub mod thread;\n")?;
+    for file in ["src/clock.rs", "src/thread.rs", "tests/resilience_logs.rs"] {
+        fs::copy(room.join(file), copy.join(file))?;
+    }
+    copy_all(&room.join("src/resilience"), &copy.join("src/resilience"))
+}
+
+fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target: PathBuf = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_all(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+fn with_mutation(copy: &Path, mutation: &Mutation) -> io::Result<End> {
+    let file = copy.join("src/resilience").join(mutation.file);
+    let text = fs::read_to_string(&file)?;
+    if text.matches(mutation.right).count() != 1 {
+        println!("stands there {} times:", text.matches(mutation.right).count());
+        return Ok(End::DoesNotCompile);
+    }
+    fs::write(&file, text.replace(mutation.right, mutation.wrong))?;
+    let end = tests(copy);
+    fs::write(&file, text)?;
+    end
+}
+
+fn tests(copy: &Path) -> io::Result<End> {
+    let run = |arguments: &[&str]| {
+        Command::new("timeout")
+            .args([TESTS_SECONDS_MAX, "cargo", "test", "--quiet", "--lib", "--tests"])
+            .args(arguments)
+            .current_dir(copy)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+    };
+    if !run(&["--no-run"])?.success() {
+        return Ok(End::DoesNotCompile);
+    }
+    Ok(if run(&[])?.success() { End::Passed } else { End::Failed })
+}

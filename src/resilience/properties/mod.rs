@@ -1,0 +1,8 @@
+//! The promises of this room as property tests, in virtual time. Interleavings of threads are not tried here but by
+//! the model checker in `dev/shuttle`.
+
+mod breaker;
+mod retry;
+mod support;
+mod together;
+mod windows;
