@@ -9,3 +9,6 @@ pub mod config;
 pub mod thread;
 
 pub mod resilience;
+
+pub mod model;
+pub mod ports;

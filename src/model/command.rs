@@ -1,0 +1,277 @@
+//! What may be asked of the hub, and what it answers. Doors parse into these and never hand on anything else.
+//!
+//! Doors also choose the ids of what is to be created: the model has no clock and no randomness.
+
+use super::id::{MessageId, ModuleName, PoolId, TaskId, ThreadId};
+use super::message::Status;
+use super::pool::{PoolRow, PoolView};
+use super::task::{OnCrash, Task, TaskInput, TaskResult};
+use super::watch::Watch;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Status,
+    AddWatch(AddWatch),
+    RemoveWatch {
+        name: String,
+    },
+    /// Answered once the watch has ended, or `timed_out`.
+    WaitWatch {
+        name: String,
+        timeout: Option<Duration>,
+    },
+    Send(Send),
+    Reply {
+        id: MessageId,
+        question: MessageId,
+        content: Arc<str>,
+    },
+    Update {
+        id: MessageId,
+        status: Option<Status>,
+        content: Option<Arc<str>>,
+    },
+    AddModule {
+        name: ModuleName,
+        directory: String,
+    },
+    RemoveModule {
+        name: ModuleName,
+    },
+    Ask(Ask),
+    CreatePool(PoolRow),
+    ListPools,
+    ShowPool {
+        id: PoolId,
+    },
+    Submit(Submit),
+    /// Answered once the task is final, or `timed_out`.
+    WaitTask {
+        id: TaskId,
+        timeout: Option<Duration>,
+    },
+    CancelTask {
+        id: TaskId,
+    },
+    /// Answered once everything that is committed can be found by a search.
+    IndexSearch,
+    Stop,
+}
+
+impl Command {
+    /// Whether it can be answered from memory alone, even while nothing can be written.
+    pub fn is_read(&self) -> bool {
+        matches!(self, Command::Status | Command::ListPools | Command::ShowPool { .. } | Command::Stop)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct AddWatch {
+    pub message_id: Option<MessageId>,
+    pub task_id: Option<TaskId>,
+    pub thread_id: Option<ThreadId>,
+    pub source: Option<ModuleName>,
+    pub target: Option<ModuleName>,
+    pub timeout: Duration,
+    /// Refuse what does not exist yet instead of waiting for it.
+    pub must_exist: bool,
+}
+
+/// Who a message or an ask is from or to: a registered module, or a directory that stands for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Party {
+    Module(ModuleName),
+    Directory { name: ModuleName, path: String },
+}
+
+impl Party {
+    pub fn name(&self) -> &ModuleName {
+        match self {
+            Party::Module(name) | Party::Directory { name, .. } => name,
+        }
+    }
+}
+
+/// The thread that a message goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IntoThread {
+    Existing(ThreadId),
+    New { id: ThreadId, title: Option<String> },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Send {
+    pub id: MessageId,
+    pub thread: IntoThread,
+    pub from: Party,
+    pub to: Party,
+    pub content: Arc<str>,
+    pub metadata: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ask {
+    pub question: MessageId,
+    pub response: MessageId,
+    pub task: TaskId,
+    pub thread: IntoThread,
+    pub from: Party,
+    pub to: Party,
+    pub pool: PoolId,
+    pub prompt: Arc<str>,
+    pub context: Option<String>,
+    pub system_prompt: Option<String>,
+    /// How long the asker waits, how long the question is watched, and how long the task may run.
+    pub timeout: Duration,
+    /// Answer as soon as the question is stored.
+    pub no_wait: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submit {
+    pub id: TaskId,
+    pub pool: PoolId,
+    pub input: TaskInput,
+    pub priority: i32,
+    /// `None`: the pool's own.
+    pub timeout: Option<Duration>,
+    pub key: Option<String>,
+    pub delay: Duration,
+    pub retries_max: u32,
+    /// `None`: as configured, else requeue for `echo`, fail for commands.
+    pub on_crash: Option<OnCrash>,
+}
+
+/// The hub's answer.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    Done,
+    Status(HubStatus),
+    Watching(Watch),
+    Waited(Waited),
+    Sent { message_id: MessageId, thread_id: ThreadId, status: Status },
+    Updated { message_id: MessageId, status: Status, changed: bool },
+    Asked(Answer),
+    Pool(Box<PoolView>),
+    Pools(Vec<PoolView>),
+    Submitted { task: TaskId, pool: PoolId, status: super::task::TaskStatus, duplicate: bool },
+    Task(Box<TaskView>),
+}
+
+/// A task with what it left behind, as `task.wait` and `task.cancel` answer it.
+#[derive(Clone, Debug)]
+pub struct TaskView {
+    pub task: Task,
+    pub outcome: TaskResult,
+}
+
+/// The end of a wait for a watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waited {
+    pub name: String,
+    /// Final; `None` when the watch was removed.
+    pub status: Option<Status>,
+    /// The event that ended it, where this daemon's life has one.
+    pub seq: Option<u64>,
+}
+
+/// What came of an ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub thread: ThreadId,
+    pub question: MessageId,
+    pub response: MessageId,
+    pub task: TaskId,
+    pub content: Option<Arc<str>>,
+    pub error: Option<Arc<str>>,
+    pub status: Status,
+}
+
+/// The hub's share of `poll status`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HubStatus {
+    pub active_messages: usize,
+    pub pools: usize,
+    pub tasks_queued: usize,
+    pub tasks_running: usize,
+    pub seq: u64,
+    /// Why nothing can be written just now.
+    pub degraded: Option<String>,
+}
+
+/// Why something asked for was not done. One sentence for a person, one code for a program.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    pub code: Code,
+    pub message: String,
+    pub retry_after_ms: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    BadRequest,
+    UnknownCommand,
+    TooLarge,
+    NotFound,
+    Conflict,
+    Forbidden,
+    NotRunning,
+    QueueFull,
+    Busy,
+    TimedOut,
+    Internal,
+}
+
+impl Code {
+    pub const ALL: [Code; 11] = [
+        Code::BadRequest,
+        Code::UnknownCommand,
+        Code::TooLarge,
+        Code::NotFound,
+        Code::Conflict,
+        Code::Forbidden,
+        Code::NotRunning,
+        Code::QueueFull,
+        Code::Busy,
+        Code::TimedOut,
+        Code::Internal,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Code::BadRequest => "bad_request",
+            Code::UnknownCommand => "unknown_command",
+            Code::TooLarge => "too_large",
+            Code::NotFound => "not_found",
+            Code::Conflict => "conflict",
+            Code::Forbidden => "forbidden",
+            Code::NotRunning => "not_running",
+            Code::QueueFull => "queue_full",
+            Code::Busy => "busy",
+            Code::TimedOut => "timed_out",
+            Code::Internal => "internal",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Code> {
+        Code::ALL.into_iter().find(|code| code.as_str() == text)
+    }
+}
+
+impl Refusal {
+    pub fn new(code: Code, message: impl Into<String>) -> Refusal {
+        let retry_after_ms = matches!(code, Code::QueueFull | Code::Busy).then_some(super::limits::RETRY_AFTER_MS);
+        Refusal { code, message: message.into(), retry_after_ms }
+    }
+
+    pub fn bad_request(message: impl Into<String>) -> Refusal {
+        Refusal::new(Code::BadRequest, message)
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Refusal {
+        Refusal::new(Code::NotFound, message)
+    }
+}

@@ -1,0 +1,154 @@
+//! What happened: one numbered entry of the log. It carries ids, states, names, lengths and durations, never contents.
+
+use super::id::{MessageId, PoolId, TaskId, ThreadId};
+use super::message::Status;
+use super::pool::PoolStatus;
+use crate::clock::Timestamp;
+use std::time::Duration;
+
+/// An entry of the log. `seq` is gap-free over the whole server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub seq: u64,
+    pub at: Timestamp,
+    pub body: Body,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// Also told of a watch on a task of ours, under the task's id.
+    MessageStatus {
+        message_id: MessageId,
+        thread_id: Option<ThreadId>,
+        /// `None` when it was inserted.
+        previous: Option<Status>,
+        /// `None` when it was deleted.
+        current: Option<Status>,
+        content_length: Option<u64>,
+    },
+    MessageContent {
+        message_id: MessageId,
+        thread_id: Option<ThreadId>,
+        status: Status,
+        content_length: u64,
+    },
+    PoolSpawned {
+        pool: PoolId,
+        executor: &'static str,
+        queue_max: usize,
+        timeout: Duration,
+    },
+    PoolStatus {
+        pool: PoolId,
+        status: PoolStatus,
+        queue_size: usize,
+        active_workers: usize,
+        idle_workers: usize,
+        completed: u64,
+        failed: u64,
+    },
+    WorkerStatus {
+        pool: PoolId,
+        slot: u8,
+        status: &'static str,
+    },
+    TaskAssigned {
+        pool: PoolId,
+        slot: u8,
+        task: TaskId,
+        priority: i32,
+        attempt: u32,
+    },
+    TaskCompleted {
+        pool: PoolId,
+        slot: u8,
+        task: TaskId,
+        exit_code: Option<i32>,
+        duration: Duration,
+        length: usize,
+    },
+    TaskFailed {
+        pool: PoolId,
+        slot: Option<u8>,
+        task: TaskId,
+        /// A short stable word.
+        error: &'static str,
+        exit_code: Option<i32>,
+    },
+    TaskRetrying {
+        pool: PoolId,
+        slot: Option<u8>,
+        task: TaskId,
+        attempt: u32,
+        error: &'static str,
+        delay: Duration,
+    },
+    TaskCancelled {
+        pool: PoolId,
+        slot: Option<u8>,
+        task: TaskId,
+    },
+}
+
+/// How loud an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Info,
+    Warning,
+    Error,
+}
+
+impl Severity {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
+}
+
+impl Body {
+    /// The event's name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Body::MessageStatus { .. } => "message.status_changed",
+            Body::MessageContent { .. } => "message.content_updated",
+            Body::PoolSpawned { .. } => "pool.spawned",
+            Body::PoolStatus { .. } => "pool.status_changed",
+            Body::WorkerStatus { .. } => "worker.status_changed",
+            Body::TaskAssigned { .. } => "task.assigned",
+            Body::TaskCompleted { .. } => "task.completed",
+            Body::TaskFailed { .. } => "task.failed",
+            Body::TaskRetrying { .. } => "task.retrying",
+            Body::TaskCancelled { .. } => "task.cancelled",
+        }
+    }
+
+    /// The channel it belongs to: `kind:id`.
+    pub fn channel(&self) -> String {
+        match self {
+            Body::MessageStatus { message_id, .. } | Body::MessageContent { message_id, .. } => {
+                format!("message:{message_id}")
+            }
+            Body::PoolSpawned { pool, .. }
+            | Body::PoolStatus { pool, .. }
+            | Body::WorkerStatus { pool, .. }
+            | Body::TaskAssigned { pool, .. }
+            | Body::TaskCompleted { pool, .. }
+            | Body::TaskFailed { pool, .. }
+            | Body::TaskRetrying { pool, .. }
+            | Body::TaskCancelled { pool, .. } => format!("pool:{pool}"),
+        }
+    }
+
+    pub fn severity(&self) -> Severity {
+        match self {
+            Body::MessageStatus { current: Some(Status::Failed), .. }
+            | Body::TaskFailed { .. }
+            | Body::WorkerStatus { status: "error", .. } => Severity::Error,
+            Body::MessageStatus { current: Some(Status::Expired), .. } | Body::TaskRetrying { .. } => Severity::Warning,
+            _ => Severity::Info,
+        }
+    }
+}

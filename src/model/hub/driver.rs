@@ -1,0 +1,292 @@
+//! The daemon's loop in small, for tests: a batch is stepped, persisted, answered and run in the order of the real one,
+//! and a batch that cannot be persisted is taken back in the same way. Time stands still until a test lets it pass.
+
+use super::fake_rows::FakeRows;
+use super::{Effects, Hub, HubSettings, Input, Run};
+use crate::clock::{Clock, ManualClock, Timestamp};
+use crate::model::command::{Code, Command, Refusal, Reply};
+use crate::model::event::{Body, Event};
+use crate::model::id::{AskId, PoolId, Token};
+use crate::model::queue::Place;
+use crate::model::rows::{RowsError, Write};
+use crate::model::task::TaskStatus;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub(super) type Answer = Result<Reply, Refusal>;
+
+/// How a batch ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Committed,
+    /// The disk is full at the end.
+    CommitFails,
+    /// As before, and what is stored cannot be read either until the next batch.
+    NothingWorks,
+}
+
+/// A mistake planted on purpose, to see whether it is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Late reports count for the present attempt.
+    IgnoresTokens,
+    /// Of what a crash has put back, one task is not queued.
+    LosesRequeued,
+    RepliesTwice,
+    SkipsNumbers,
+    /// The first in the queue goes to its end.
+    BreaksOrder,
+    /// Whom a failed batch would have answered is forgotten.
+    ForgetsWaiters,
+    /// The next token is not written.
+    ReusesTokens,
+    /// That a task is completed is not written.
+    RunsCompletedAgain,
+}
+
+pub(super) struct Driver {
+    pub(super) fault: Option<Fault>,
+    pub(super) hub: Hub,
+    pub(super) rows: FakeRows,
+    pub(super) clock: ManualClock,
+    /// Every answer in the order of delivery.
+    pub(super) answers: Vec<(AskId, Answer)>,
+    pub(super) runs: Vec<Run>,
+    pub(super) cancels: Vec<(PoolId, u8, Token)>,
+    pub(super) events: Vec<Event>,
+    /// Facts that the next batch begins with.
+    pub(super) carried: Vec<Input>,
+    /// Why no thread can be started at present.
+    pub(super) hire_fails: Option<String>,
+    must_restore: bool,
+    next_ask: u64,
+    settings: HubSettings,
+}
+
+impl Driver {
+    pub(super) fn new(watches_max: usize) -> Driver {
+        let settings = HubSettings { watches_max, watch_timeout: Duration::from_secs(3600), on_crash: None };
+        let clock = ManualClock::new();
+        clock.set_wall(Timestamp::from_unix_seconds(1_000_000.0));
+        Driver {
+            fault: None,
+            hub: Hub::new(settings.clone()),
+            rows: FakeRows::default(),
+            clock,
+            answers: Vec::new(),
+            runs: Vec::new(),
+            cancels: Vec::new(),
+            events: Vec::new(),
+            carried: Vec::new(),
+            hire_fails: None,
+            must_restore: false,
+            next_ask: 1,
+            settings,
+        }
+    }
+
+    pub(super) fn question(&mut self, command: Command) -> (AskId, Input) {
+        let ask = AskId(self.next_ask);
+        self.next_ask += 1;
+        (ask, Input::Ask { ask, command })
+    }
+
+    /// A batch of one ask.
+    pub(super) fn ask(&mut self, command: Command) -> AskId {
+        let (ask, input) = self.question(command);
+        self.batch(vec![input]);
+        ask
+    }
+
+    pub(super) fn batch(&mut self, inputs: Vec<Input>) {
+        self.batch_with(inputs, Fate::Committed);
+    }
+
+    /// Returns whether it was committed.
+    pub(super) fn batch_with(&mut self, inputs: Vec<Input>, fate: Fate) -> bool {
+        let inputs: Vec<Input> = std::mem::take(&mut self.carried).into_iter().chain(inputs).collect();
+        self.rows.begin();
+        let mut out = Effects::default();
+        let stepped = self.step_all(&inputs, &mut out);
+        let committed = stepped.is_ok() && fate == Fate::Committed;
+        if committed {
+            self.persist(out);
+        } else {
+            self.take_back(inputs, fate);
+        }
+        committed
+    }
+
+    /// Lets time pass and does what has become due.
+    pub(super) fn pass(&mut self, wait: Duration) {
+        self.clock.advance(wait);
+        self.batch(Vec::new());
+    }
+
+    fn step_all(&mut self, inputs: &[Input], out: &mut Effects) -> Result<(), RowsError> {
+        let now = self.clock.now();
+        if std::mem::take(&mut self.must_restore) {
+            let snapshot = self.rows.snapshot();
+            self.hub.restore(now, snapshot);
+        }
+        let changes = std::mem::take(&mut self.rows.tables.changes);
+        if !changes.is_empty() {
+            self.hub.step(now, Input::Changes(changes), &mut self.rows, out)?;
+            self.rows.apply(std::mem::take(&mut out.writes));
+        }
+        for input in inputs {
+            let input = self.misread(input.clone());
+            self.hub.step(now, input, &mut self.rows, out)?;
+            self.rows.apply(std::mem::take(&mut out.writes));
+        }
+        self.hub.due(now, &mut self.rows, out)?;
+        self.rows.apply(std::mem::take(&mut out.writes));
+        self.break_order();
+        self.hub.settle(now, &mut self.rows, out)?;
+        self.miswrite(&mut out.writes);
+        self.rows.apply(std::mem::take(&mut out.writes));
+        self.hub.due(now, &mut self.rows, out)?;
+        self.rows.apply(std::mem::take(&mut out.writes));
+        Ok(())
+    }
+
+    fn persist(&mut self, mut out: Effects) {
+        if self.fault == Some(Fault::RepliesTwice)
+            && let Some((ask, Ok(reply))) = out.replies.last()
+        {
+            out.replies.push((*ask, Ok(reply.clone())));
+        }
+        if self.fault == Some(Fault::SkipsNumbers) && self.hub.seq % 50 == 49 {
+            self.hub.seq += 1;
+        }
+        self.rows.append_events(&out.events);
+        self.rows.commit();
+        self.hub.committed();
+        self.answers.extend(out.replies);
+        self.runs.extend(out.runs);
+        self.cancels.extend(out.cancels);
+        self.events.extend(out.events);
+        for (pool, ask) in out.staff {
+            let outcome = self.hire_fails.clone().map_or(Ok(()), Err);
+            self.carried.push(Input::Staffed { pool, ask, outcome });
+        }
+    }
+
+    /// Nothing of the batch happened: who asked is told, the hub goes back to what is stored, facts are kept.
+    fn take_back(&mut self, inputs: Vec<Input>, fate: Fate) {
+        self.rows.rollback();
+        self.rows.reads_left = None;
+        let now = self.clock.now();
+        for input in &inputs {
+            if let Input::Ask { ask, .. } = input {
+                self.answers.push((*ask, Err(Refusal::new(Code::Busy, "nothing can be written at present"))));
+                let forget = Input::Forget(*ask);
+                self.hub.step(now, forget, &mut self.rows, &mut Effects::default()).expect("forgetting reads nothing");
+            }
+        }
+        if self.fault == Some(Fault::ForgetsWaiters) {
+            self.hub.committed();
+        }
+        if fate == Fate::NothingWorks {
+            self.must_restore = true;
+        } else {
+            self.hub.restore(now, self.rows.snapshot());
+        }
+        let fact = |input: &Input| !matches!(input, Input::Ask { .. } | Input::Progress { .. } | Input::Changes(_));
+        self.carried = inputs.into_iter().filter(fact).collect();
+    }
+
+    /// The daemon is killed, and another takes over.
+    pub(super) fn crash(&mut self) {
+        self.rows.rollback();
+        self.carried.clear();
+        self.must_restore = false;
+        self.runs.clear();
+        self.cancels.clear();
+        self.hub = Hub::new(self.settings.clone());
+        self.take_over();
+        for pool in self.hub.unstaffed() {
+            self.batch(vec![Input::Staffed { pool, ask: None, outcome: Ok(()) }]);
+        }
+    }
+
+    /// The start of a daemon up to the point where threads are started.
+    fn take_over(&mut self) {
+        let now = self.clock.now();
+        self.hub.restore(now, self.rows.snapshot());
+        self.rows.begin();
+        let mut out = Effects::default();
+        let changes = std::mem::take(&mut self.rows.tables.changes);
+        let folded = self.hub.step(now, Input::Changes(changes), &mut self.rows, &mut out);
+        self.rows.apply(std::mem::take(&mut out.writes));
+        folded
+            .and_then(|()| self.hub.recover(now, &mut self.rows, &mut out))
+            .and_then(|()| self.hub.due(now, &mut self.rows, &mut out))
+            .and_then(|()| self.hub.settle(now, &mut self.rows, &mut out))
+            .expect("every row can be read");
+        if self.fault == Some(Fault::LosesRequeued) {
+            for pool in self.hub.pools.values_mut() {
+                pool.queue.pop();
+            }
+        }
+        self.rows.apply(std::mem::take(&mut out.writes));
+        self.persist(out);
+    }
+
+    fn misread(&self, mut input: Input) -> Input {
+        if let (Some(Fault::IgnoresTokens), Input::Finished(report)) = (self.fault, &mut input)
+            && let Some(token) = self.rows.tables.tasks.get(&report.seq).and_then(|task| task.token)
+        {
+            report.token = token;
+        }
+        input
+    }
+
+    fn break_order(&mut self) {
+        if self.fault != Some(Fault::BreaksOrder) {
+            return;
+        }
+        for pool in self.hub.pools.values_mut().filter(|pool| pool.queue.len() > 1 && pool.free_worker().is_some()) {
+            if let Some(first) = pool.queue.pop() {
+                pool.queue.push(Place::new(i64::MAX, 0), first);
+            }
+        }
+    }
+
+    fn miswrite(&self, writes: &mut Vec<Write>) {
+        match self.fault {
+            Some(Fault::ReusesTokens) => writes.retain(|write| !matches!(write, Write::NextToken(_))),
+            Some(Fault::RunsCompletedAgain) => {
+                writes.retain(|write| !matches!(write, Write::PutTask(task) if task.status == TaskStatus::Completed))
+            }
+            _ => {}
+        }
+    }
+
+    /// What somebody was answered; `None` while nothing was.
+    pub(super) fn answer(&self, ask: AskId) -> Option<&Answer> {
+        let mut answers = self.answers.iter().filter(|(other, _)| *other == ask);
+        let answer = answers.next().map(|(_, answer)| answer);
+        assert!(answers.next().is_none(), "{ask:?} was answered twice");
+        answer
+    }
+
+    /// The names of the events since the last call, pictures left out.
+    pub(super) fn facts(&mut self) -> Vec<&'static str> {
+        let facts = self.events.drain(..).filter(|event| !is_picture(&event.body));
+        facts.map(|event| event.body.name()).collect()
+    }
+
+    /// How many pictures there were since the last call, by channel.
+    pub(super) fn pictures(&mut self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for event in self.events.drain(..).filter(|event| is_picture(&event.body)) {
+            *counts.entry(format!("{} {}", event.body.name(), event.body.channel())).or_default() += 1;
+        }
+        counts
+    }
+}
+
+pub(super) fn is_picture(body: &Body) -> bool {
+    matches!(body, Body::PoolStatus { .. } | Body::WorkerStatus { .. } | Body::MessageContent { .. })
+}

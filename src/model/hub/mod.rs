@@ -1,0 +1,327 @@
+//! The one owner of state. Every input is stepped here, in order; what should happen comes out as [`Effects`].
+//!
+//! A batch is: [`Hub::step`] for each input, [`Hub::due`], [`Hub::settle`]; then the daemon persists, replies, runs and
+//! publishes, in that order, and says [`Hub::committed`]. When persisting fails the hub is rebuilt from the store with
+//! [`Hub::restore`].
+
+mod asking;
+mod messages;
+mod parking;
+mod pictures;
+mod pools;
+mod running;
+mod tasks;
+mod timers;
+mod watching;
+
+#[cfg(test)]
+mod driver;
+#[cfg(test)]
+mod fake_rows;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+use super::command::{Command, HubStatus, Refusal, Reply};
+use super::event::{Body, Event};
+use super::id::{AskId, PoolId, TaskId, TaskSeq, Token};
+use super::limits;
+use super::pool::{Pool, Worker};
+use super::rows::{Change, Rows, RowsError, Snapshot, Write};
+use super::task::{OnCrash, Process, Report};
+use crate::clock::{Now, Tick};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that can make the daemon act.
+#[derive(Clone, Debug)]
+pub enum Input {
+    Ask {
+        ask: AskId,
+        command: Command,
+    },
+    /// Whoever asked is gone; nothing is answered any more.
+    Forget(AskId),
+    /// What the store says has changed since the last look, in order.
+    Changes(Vec<Change>),
+    Started {
+        seq: TaskSeq,
+        token: Token,
+        process: Process,
+    },
+    /// The answer so far, for an ask.
+    Progress {
+        seq: TaskSeq,
+        token: Token,
+        text: Arc<str>,
+    },
+    Finished(Report),
+    /// A worker thread died under its task and has been replaced.
+    WorkerDied {
+        pool: PoolId,
+        slot: u8,
+    },
+    /// The three threads of a pool run, or why they do not.
+    Staffed {
+        pool: PoolId,
+        ask: Option<AskId>,
+        outcome: Result<(), String>,
+    },
+    /// Nothing more is dispatched; the daemon is stopping.
+    Stopping,
+}
+
+/// A task to be run by a worker, once its claim is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub seq: TaskSeq,
+    pub id: TaskId,
+    pub token: Token,
+    pub attempt: u32,
+    pub pool: PoolId,
+    pub slot: u8,
+    pub timeout: Duration,
+    /// Whether somebody reads the answer while it is being written.
+    pub progress: bool,
+}
+
+/// What should happen after a batch, in the order of the fields.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Applied as each step ends, so that the next one reads them.
+    pub writes: Vec<Write>,
+    pub events: Vec<Event>,
+    pub replies: Vec<(AskId, Result<Reply, Refusal>)>,
+    /// Pools whose threads are to be started; the outcome comes back as [`Input::Staffed`].
+    pub staff: Vec<(PoolId, Option<AskId>)>,
+    pub runs: Vec<Run>,
+    /// Running attempts that are to be ended.
+    pub cancels: Vec<(PoolId, u8, Token)>,
+    pub stop: bool,
+}
+
+impl Effects {
+    /// Whether there is something to commit.
+    pub fn must_persist(&self) -> bool {
+        !self.writes.is_empty() || !self.events.is_empty()
+    }
+}
+
+/// What the owner of the hub may choose.
+#[derive(Clone, Debug)]
+pub struct HubSettings {
+    /// Most watches that may be active.
+    pub watches_max: usize,
+    /// How long a wait watches a message that nobody watched.
+    pub watch_timeout: Duration,
+    /// What becomes of a task that does not say when the daemon dies under it; `None`: as its kind has it.
+    pub on_crash: Option<OnCrash>,
+}
+
+pub struct Hub {
+    settings: HubSettings,
+    /// The last number given to an event.
+    seq: u64,
+    next_token: u64,
+    next_task_seq: i64,
+    token_used: bool,
+    watches: watching::Watches,
+    pools: BTreeMap<PoolId, Pool>,
+    /// Pools whose counters changed in this batch.
+    pools_dirty: BTreeSet<PoolId>,
+    /// Workers as they were before this batch; should it fail, its facts are stepped again and must not count twice.
+    workers_before: BTreeMap<PoolId, [Worker; limits::WORKERS_PER_POOL]>,
+    tasks: tasks::Tasks,
+    parking: parking::Parking,
+    timers: timers::Timers,
+    pictures: pictures::Pictures,
+    stopping: bool,
+    stale_reports: u64,
+    degraded: Option<String>,
+}
+
+impl Hub {
+    pub fn new(settings: HubSettings) -> Hub {
+        Hub {
+            settings,
+            seq: 0,
+            next_token: 1,
+            next_task_seq: 1,
+            token_used: false,
+            watches: watching::Watches::default(),
+            pools: BTreeMap::new(),
+            pools_dirty: BTreeSet::new(),
+            workers_before: BTreeMap::new(),
+            tasks: tasks::Tasks::default(),
+            parking: parking::Parking::default(),
+            timers: timers::Timers::default(),
+            pictures: pictures::Pictures::default(),
+            stopping: false,
+            stale_reports: 0,
+            degraded: None,
+        }
+    }
+
+    /// Takes over what the store holds, at start and after a failed commit. Waiting askers and what is known of the
+    /// worker threads stay; everything else is as the store says.
+    pub fn restore(&mut self, now: Now, snapshot: Snapshot) {
+        self.seq = snapshot.seq;
+        self.next_token = snapshot.next_token.max(1);
+        self.next_task_seq = snapshot.next_task_seq.max(1);
+        self.token_used = false;
+        self.timers.keep_only_waits();
+        self.restore_waits();
+        self.restore_pictures(now);
+        self.restore_pools(snapshot.pools);
+        self.restore_tasks(now, snapshot.tasks);
+        self.restore_watches(now, snapshot.next_watch_id, snapshot.watches);
+    }
+
+    /// The batch is durable and its answers go out: there is no way back behind it.
+    pub fn committed(&mut self) {
+        self.waits_committed();
+        self.workers_before.clear();
+    }
+
+    /// Decides what one input leads to.
+    ///
+    /// # Errors
+    /// A row could not be read: the whole batch must be rolled back.
+    pub fn step(&mut self, now: Now, input: Input, rows: &mut dyn Rows, out: &mut Effects) -> Result<(), RowsError> {
+        match input {
+            Input::Ask { ask, command } => return self.command(now, ask, command, rows, out),
+            Input::Forget(ask) => self.forget(ask),
+            Input::Changes(changes) => return self.changes(now, &changes, rows, out),
+            Input::Started { seq, token, process } => self.started(seq, token, process),
+            Input::Progress { seq, token, text } => return self.progress(now, seq, token, text, rows, out),
+            Input::Finished(report) => return self.finished(now, report, rows, out),
+            Input::WorkerDied { pool, slot } => return self.worker_died(now, &pool, slot, rows, out),
+            Input::Staffed { pool, ask, outcome } => return self.staffed(now, &pool, ask, outcome, rows, out),
+            Input::Stopping => self.stopping = true,
+        }
+        Ok(())
+    }
+
+    fn command(
+        &mut self,
+        now: Now,
+        ask: AskId,
+        command: Command,
+        rows: &mut dyn Rows,
+        out: &mut Effects,
+    ) -> Result<(), RowsError> {
+        let answer = match command {
+            Command::Status => Some(Ok(Reply::Status(self.status()))),
+            Command::Stop => {
+                out.stop = true;
+                Some(Ok(Reply::Done))
+            }
+            Command::ListPools => Some(Ok(Reply::Pools(self.pools.values().map(Pool::view).collect()))),
+            Command::ShowPool { id } => Some(self.show_pool(&id)),
+            // The store is brought up to date before the reply goes out; there is nothing to decide.
+            Command::IndexSearch => Some(Ok(Reply::Done)),
+            Command::AddWatch(watch) => Some(self.add_watch(now, watch, rows, out)?),
+            Command::RemoveWatch { name } => Some(self.remove_watch(&name, rows, out)?),
+            Command::WaitWatch { name, timeout } => self.wait_watch(now, ask, &name, timeout, rows, out)?,
+            Command::Send(send) => Some(self.send(now, send, rows, out)?),
+            Command::Reply { id, question, content } => Some(self.reply_to(now, id, &question, content, rows, out)?),
+            Command::Update { id, status, content } => Some(self.update(now, &id, status, content, rows, out)?),
+            Command::AddModule { name, directory } => {
+                out.writes.push(Write::PutModule { name, directory });
+                Some(Ok(Reply::Done))
+            }
+            Command::RemoveModule { name } => Some(Self::remove_module(name, rows, out)?),
+            Command::Ask(question) => self.ask(now, ask, question, rows, out)?,
+            Command::CreatePool(row) => self.create_pool(ask, row, out),
+            Command::Submit(submit) => Some(self.submit(now, submit, rows, out)?),
+            Command::WaitTask { id, timeout } => self.wait_task(now, ask, &id, timeout, rows)?,
+            Command::CancelTask { id } => Some(self.cancel(now, &id, rows, out)?),
+        };
+        if let Some(answer) = answer {
+            out.replies.push((ask, answer));
+        }
+        Ok(())
+    }
+
+    /// Does what has become due.
+    ///
+    /// # Errors
+    /// As [`Hub::step`].
+    pub fn due(&mut self, now: Now, rows: &mut dyn Rows, out: &mut Effects) -> Result<(), RowsError> {
+        while let Some(timer) = self.timers.pop_due(now.tick) {
+            match timer {
+                timers::Timer::Watch(id) => self.expire_watch(now, id, rows, out)?,
+                timers::Timer::Wait(ask) => self.wait_timed_out(ask, rows, out)?,
+                timers::Timer::Task(seq) => self.task_due(seq),
+                timers::Timer::Picture(subject) => self.draw(now, subject, rows, out)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a batch: idle workers get their next task, and every task that changed is written once.
+    ///
+    /// # Errors
+    /// As [`Hub::step`].
+    pub fn settle(&mut self, now: Now, rows: &mut dyn Rows, out: &mut Effects) -> Result<(), RowsError> {
+        self.resolve_inserted(now, rows, out)?;
+        self.dispatch(now, rows, out)?;
+        self.tasks.flush(&mut out.writes);
+        for id in std::mem::take(&mut self.pools_dirty) {
+            if let Some(pool) = self.pools.get(&id) {
+                out.writes.push(Write::PutPool(pool.row.clone()));
+            }
+        }
+        if std::mem::take(&mut self.token_used) {
+            out.writes.push(Write::NextToken(Token(self.next_token)));
+        }
+        Ok(())
+    }
+
+    /// Whether a command needs no row and no write, so that it can be answered, or parked, even while nothing can be
+    /// written.
+    pub fn knows(&self, command: &Command) -> bool {
+        match command {
+            Command::WaitTask { id, .. } => self.tasks.by_id(id).is_some(),
+            command => command.is_read(),
+        }
+    }
+
+    /// When [`Hub::due`] has something to do next.
+    pub fn next_deadline(&self) -> Option<Tick> {
+        self.timers.first()
+    }
+
+    /// Says whether writing works at present, for `poll status`.
+    pub fn set_degraded(&mut self, reason: Option<String>) {
+        self.degraded = reason;
+    }
+
+    pub fn status(&self) -> HubStatus {
+        HubStatus {
+            active_messages: self.watches.active(),
+            pools: self.pools.len(),
+            tasks_queued: self.pools.values().map(Pool::pending).sum(),
+            tasks_running: self.pools.values().map(Pool::running).sum(),
+            seq: self.seq,
+            degraded: self.degraded.clone(),
+        }
+    }
+
+    /// Reports that came for an attempt that was no longer the current one, and were dropped.
+    pub fn stale_reports(&self) -> u64 {
+        self.stale_reports
+    }
+
+    fn emit(&mut self, now: Now, body: Body, out: &mut Effects) -> u64 {
+        self.seq += 1;
+        out.events.push(Event { seq: self.seq, at: now.wall, body });
+        self.seq
+    }
+}
+
+fn check_wait(timeout: Option<Duration>) -> Option<Duration> {
+    timeout.map(|timeout| timeout.min(limits::WAIT_MAX))
+}

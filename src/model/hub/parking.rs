@@ -1,0 +1,134 @@
+//! Askers whose answer is yet to come: what they wait for, and until when.
+
+use super::timers::Timer;
+use super::{Effects, Hub};
+use crate::clock::{Now, Tick};
+use crate::model::command::{Answer, Code, Refusal, Reply};
+use crate::model::id::{AskId, TaskSeq, WatchId};
+use crate::model::message::Status;
+use crate::model::rows::{Rows, RowsError};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+/// What an asker waits for.
+#[derive(Clone, Debug)]
+pub(super) enum Wait {
+    Watch(WatchId),
+    Task(TaskSeq),
+    /// The answer to a question; as it stands, without content, should the wait end first.
+    Answer(TaskSeq, Box<Answer>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Parked {
+    wait: Wait,
+    pub(super) deadline: Option<Tick>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Parking {
+    pub(super) parked: HashMap<AskId, Parked>,
+    on_watch: BTreeMap<WatchId, Vec<AskId>>,
+    on_task: BTreeMap<TaskSeq, Vec<AskId>>,
+    /// Taken out by the batch at hand. Should it fail, they have not been answered and wait on.
+    taken: Vec<(AskId, Parked)>,
+}
+
+impl Hub {
+    pub(super) fn waits_committed(&mut self) {
+        self.parking.taken.clear();
+    }
+
+    /// The batch never was: whoever it would have answered waits again.
+    pub(super) fn restore_waits(&mut self) {
+        for (ask, parked) in std::mem::take(&mut self.parking.taken) {
+            self.put(ask, parked);
+        }
+    }
+
+    /// Whoever asked is gone, whatever becomes of the batch.
+    pub(super) fn forget(&mut self, ask: AskId) {
+        self.unpark(ask);
+        self.parking.taken.retain(|(other, _)| *other != ask);
+    }
+
+    pub(super) fn park(&mut self, now: Now, ask: AskId, wait: Wait, timeout: Option<Duration>) {
+        let deadline = timeout.map(|timeout| now.tick.after(timeout));
+        self.put(ask, Parked { wait, deadline });
+    }
+
+    fn put(&mut self, ask: AskId, parked: Parked) {
+        if let Some(at) = parked.deadline {
+            self.timers.set(at, Timer::Wait(ask));
+        }
+        match &parked.wait {
+            Wait::Watch(id) => self.parking.on_watch.entry(*id).or_default().push(ask),
+            Wait::Task(seq) | Wait::Answer(seq, _) => self.parking.on_task.entry(*seq).or_default().push(ask),
+        }
+        self.parking.parked.insert(ask, parked);
+    }
+
+    /// Takes an asker out, wherever it waits.
+    pub(super) fn unpark(&mut self, ask: AskId) -> Option<Wait> {
+        let parked = self.parking.parked.remove(&ask)?;
+        if let Some(at) = parked.deadline {
+            self.timers.cancel(at, Timer::Wait(ask));
+        }
+        match &parked.wait {
+            Wait::Watch(id) => leave(&mut self.parking.on_watch, *id, ask),
+            Wait::Task(seq) | Wait::Answer(seq, _) => leave(&mut self.parking.on_task, *seq, ask),
+        }
+        self.parking.taken.push((ask, parked.clone()));
+        Some(parked.wait)
+    }
+
+    /// Takes out all who wait for a watch.
+    pub(super) fn waiting_for_watch(&mut self, id: WatchId) -> Vec<AskId> {
+        let asks = self.parking.on_watch.get(&id).cloned().unwrap_or_default();
+        for ask in &asks {
+            self.unpark(*ask);
+        }
+        asks
+    }
+
+    /// Takes out all who wait for a task, with what they wait for.
+    pub(super) fn waiting_for_task(&mut self, seq: TaskSeq) -> Vec<(AskId, Wait)> {
+        let asks = self.parking.on_task.get(&seq).cloned().unwrap_or_default();
+        asks.into_iter().filter_map(|ask| self.unpark(ask).map(|wait| (ask, wait))).collect()
+    }
+
+    pub(super) fn wait_timed_out(
+        &mut self,
+        ask: AskId,
+        rows: &mut dyn Rows,
+        out: &mut Effects,
+    ) -> Result<(), RowsError> {
+        let answer = match self.unpark(ask) {
+            None => return Ok(()),
+            Some(Wait::Watch(_) | Wait::Task(_)) => {
+                Err(Refusal::new(Code::TimedOut, "the wait timed out; what was waited for goes on"))
+            }
+            Some(Wait::Answer(_, mut answer)) => {
+                let status = rows.message(&answer.question)?.map_or(Status::Unknown, |question| question.status);
+                let error = format!(
+                    "no answer in time, the question is {status}; wait for it with: claude-comms task wait {}",
+                    answer.task
+                );
+                answer.error = Some(error.into());
+                answer.status = Status::Expired;
+                Ok(Reply::Asked(*answer))
+            }
+        };
+        out.replies.push((ask, answer));
+        Ok(())
+    }
+}
+
+fn leave<K: Ord>(waiting: &mut BTreeMap<K, Vec<AskId>>, key: K, ask: AskId) {
+    if let Some(asks) = waiting.get_mut(&key) {
+        asks.retain(|other| *other != ask);
+        if asks.is_empty() {
+            waiting.remove(&key);
+        }
+    }
+}

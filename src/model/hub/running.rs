@@ -1,0 +1,285 @@
+//! Tasks while they run: claiming them for idle workers, and what their workers report.
+
+use super::pictures::Subject;
+use super::{Effects, Hub, Run};
+use crate::clock::Now;
+use crate::model::event::Body;
+use crate::model::id::{PoolId, TaskSeq, Token};
+use crate::model::limits;
+use crate::model::pool::PoolStatus;
+use crate::model::rows::{Rows, RowsError};
+use crate::model::task::{Ending, OnCrash, Process, Reason, Report, Task, TaskResult, TaskStatus};
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Hub {
+    /// Gives every worker that is free the next task of its pool.
+    pub(super) fn dispatch(&mut self, now: Now, rows: &mut dyn Rows, out: &mut Effects) -> Result<(), RowsError> {
+        if self.stopping {
+            return Ok(());
+        }
+        let mut claims = Vec::new();
+        for pool in self.pools.values_mut().filter(|pool| pool.staffed && pool.row.status == PoolStatus::Running) {
+            while let Some(slot) = pool.free_worker() {
+                let Some(seq) = pool.queue.pop() else { break };
+                pool.workers[usize::from(slot)].claimed.push(seq);
+                claims.push((seq, slot));
+            }
+        }
+        for (seq, slot) in claims {
+            self.claim(now, seq, slot, rows, out)?;
+        }
+        Ok(())
+    }
+
+    fn claim(
+        &mut self,
+        now: Now,
+        seq: TaskSeq,
+        slot: u8,
+        rows: &mut dyn Rows,
+        out: &mut Effects,
+    ) -> Result<(), RowsError> {
+        let token = Token(self.next_token);
+        let Some(task) = self.tasks.get_mut(seq) else { return Ok(()) };
+        task.status = TaskStatus::Running;
+        task.reason = None;
+        task.attempt += 1;
+        task.token = Some(token);
+        task.slot = Some(slot);
+        task.started_at = Some(now.wall);
+        (task.exit_code, task.exit_signal, task.process) = (None, None, None);
+        let task = task.clone();
+        self.next_token += 1;
+        self.token_used = true;
+        let assigned = Body::TaskAssigned {
+            pool: task.pool.clone(),
+            slot,
+            task: task.id.clone(),
+            priority: task.priority,
+            attempt: task.attempt,
+        };
+        self.emit(now, assigned, out);
+        self.picture_of_worker(now, &task.pool, slot);
+        self.start_exchange(now, &task, rows, out)?;
+        self.follow_task(now, &task, out);
+        out.runs.push(Run {
+            seq,
+            token,
+            attempt: task.attempt,
+            slot,
+            timeout: task.timeout,
+            progress: task.exchange.is_some(),
+            id: task.id,
+            pool: task.pool,
+        });
+        Ok(())
+    }
+
+    pub(super) fn picture_of_worker(&mut self, now: Now, pool: &PoolId, slot: u8) {
+        self.picture(now, Subject::Worker(pool.clone(), slot));
+        self.picture(now, Subject::Pool(pool.clone()));
+    }
+
+    /// The task that a report is about, unless the report comes too late.
+    pub(super) fn current(&mut self, seq: TaskSeq, token: Token) -> Option<Task> {
+        let task = self.tasks.get(seq).filter(|task| task.status == TaskStatus::Running && task.token == Some(token));
+        if task.is_none() {
+            self.stale_reports += 1;
+        }
+        task.cloned()
+    }
+
+    pub(super) fn started(&mut self, seq: TaskSeq, token: Token, process: Process) {
+        if self.current(seq, token).is_some()
+            && let Some(task) = self.tasks.get_mut(seq)
+        {
+            task.process = Some(process);
+        }
+    }
+
+    pub(super) fn progress(
+        &mut self,
+        now: Now,
+        seq: TaskSeq,
+        token: Token,
+        text: Arc<str>,
+        rows: &mut dyn Rows,
+        out: &mut Effects,
+    ) -> Result<(), RowsError> {
+        let Some(exchange) = self.current(seq, token).and_then(|task| task.exchange) else { return Ok(()) };
+        if let Some(response) = rows.message(&exchange.response)?.filter(|response| !response.status.is_final()) {
+            let status = response.status.clone();
+            self.change_message(now, &response, status, Some(text), None, out);
+        }
+        Ok(())
+    }
+
+    pub(super) fn finished(
+        &mut self,
+        now: Now,
+        report: Report,
+        rows: &mut dyn Rows,
+        out: &mut Effects,
+    ) -> Result<(), RowsError> {
+        let Some(task) = self.current(report.seq, report.token) else { return Ok(()) };
+        self.free_worker_of(now, &task, &report);
+        if let Some(task) = self.tasks.get_mut(report.seq) {
+            (task.exit_code, task.exit_signal) = (report.exit_code, report.exit_signal);
+        }
+        match report.ending {
+            // Done is done, also when a cancel was on its way.
+            Ending::Succeeded => {
+                self.end(now, report.seq, TaskStatus::Completed, Reason::Error, report.outcome, rows, out)
+            }
+            _ if task.cancel_requested => self.end_cancelled(now, report.seq, report.outcome, rows, out),
+            Ending::Cancelled => self.end_cancelled(now, report.seq, report.outcome, rows, out),
+            Ending::Interrupted => {
+                self.requeue(now, report.seq, out);
+                Ok(())
+            }
+            Ending::NotStarted => {
+                self.end(now, report.seq, TaskStatus::Failed, Reason::NotStarted, report.outcome, rows, out)
+            }
+            Ending::Failed => self.failed(now, report.seq, Reason::Error, report.outcome, rows, out),
+            Ending::TimedOut => self.failed(now, report.seq, Reason::Timeout, report.outcome, rows, out),
+        }
+    }
+
+    fn end_cancelled(
+        &mut self,
+        now: Now,
+        seq: TaskSeq,
+        outcome: TaskResult,
+        rows: &mut dyn Rows,
+        out: &mut Effects,
+    ) -> Result<(), RowsError> {
+        let outcome = TaskResult { error: Some("cancelled while it ran".into()), ..outcome };
+        self.end(now, seq, TaskStatus::Cancelled, Reason::Cancelled, outcome, rows, out)
+    }
+
+    fn free_worker_of(&mut self, now: Now, task: &Task, report: &Report) {
+        let Some(slot) = task.slot else { return };
+        if let Some(worker) = self.worker_mut(&task.pool, slot) {
+            worker.claimed.retain(|claimed| *claimed != task.seq);
+            match report.ending {
+                Ending::Succeeded => worker.record(true, report.duration, now.wall),
+                Ending::Failed | Ending::TimedOut | Ending::NotStarted => {
+                    worker.record(false, report.duration, now.wall);
+                }
+                Ending::Cancelled | Ending::Interrupted => worker.last_activity = Some(now.wall),
+            }
+        }
+        self.picture_of_worker(now, &task.pool, slot);
+    }
+
+    /// An attempt failed by the task's own fault: another one, or the end.
+    fn failed(
+        &mut self,
+        now: Now,
+        seq: TaskSeq,
+        reason: Reason,
+        outcome: TaskResult,
+        rows: &mut dyn Rows,
+        out: &mut Effects,
+    ) -> Result<(), RowsError> {
+        let Some(task) = self.tasks.get_mut(seq) else { return Ok(()) };
+        task.failures += 1;
+        let Some(delay) = task.next_try_after() else {
+            return self.end(now, seq, TaskStatus::Failed, reason, outcome, rows, out);
+        };
+        task.status = TaskStatus::Pending;
+        task.reason = Some(Reason::Retrying);
+        task.not_before = Some(now.wall.after(delay));
+        task.process = None;
+        let task = task.clone();
+        self.retrying(now, &task, reason, delay, out);
+        self.enqueue(now, seq);
+        self.follow_task(now, &task, out);
+        Ok(())
+    }
+
+    fn retrying(&mut self, now: Now, task: &Task, reason: Reason, delay: Duration, out: &mut Effects) {
+        let body = Body::TaskRetrying {
+            pool: task.pool.clone(),
+            slot: task.slot,
+            task: task.id.clone(),
+            attempt: task.attempt,
+            error: reason.as_str(),
+            delay,
+        };
+        self.emit(now, body, out);
+    }
+
+    /// Back to the queue, uncounted.
+    fn requeue(&mut self, now: Now, seq: TaskSeq, out: &mut Effects) {
+        let Some(task) = self.tasks.get_mut(seq) else { return };
+        task.status = TaskStatus::Pending;
+        task.reason = Some(Reason::Queued);
+        task.not_before = None;
+        (task.process, task.slot) = (None, None);
+        let task = task.clone();
+        self.enqueue(now, seq);
+        self.follow_task(now, &task, out);
+    }
+
+    pub(super) fn worker_died(
+        &mut self,
+        now: Now,
+        pool: &PoolId,
+        slot: u8,
+        rows: &mut dyn Rows,
+        out: &mut Effects,
+    ) -> Result<(), RowsError> {
+        let Some(worker) = self.worker_mut(pool, slot) else { return Ok(()) };
+        let claimed = std::mem::take(&mut worker.claimed);
+        worker.consecutive_failures += 1;
+        for (position, seq) in claimed.into_iter().enumerate() {
+            if self.tasks.get(seq).is_some_and(|task| task.cancel_requested) {
+                self.end_cancelled(now, seq, TaskResult::default(), rows, out)?;
+            } else if position == 0 {
+                let error = Some("the worker died under this task".into());
+                let outcome = TaskResult { error, ..TaskResult::default() };
+                self.failed(now, seq, Reason::Crashed, outcome, rows, out)?;
+            } else {
+                self.requeue(now, seq, out);
+            }
+        }
+        self.picture_of_worker(now, pool, slot);
+        Ok(())
+    }
+
+    /// After the daemon died: what was running is requeued, failed or cancelled, as each task says.
+    ///
+    /// # Errors
+    /// As [`Hub::step`].
+    pub fn recover(&mut self, now: Now, rows: &mut dyn Rows, out: &mut Effects) -> Result<(), RowsError> {
+        let interrupted: Vec<TaskSeq> = self
+            .pools
+            .values_mut()
+            .flat_map(|pool| pool.workers.iter_mut().flat_map(|worker| std::mem::take(&mut worker.claimed)))
+            .collect();
+        for seq in interrupted {
+            let Some(task) = self.tasks.get_mut(seq) else { continue };
+            let outcome = |text: &str| TaskResult { error: Some(text.into()), ..TaskResult::default() };
+            if task.cancel_requested {
+                self.end_cancelled(now, seq, TaskResult::default(), rows, out)?;
+                continue;
+            }
+            task.crashes += 1;
+            if task.crashes >= limits::CRASHES_MAX {
+                let dead = outcome("the daemon died three times while this task ran; it is not run again by itself");
+                self.end(now, seq, TaskStatus::Failed, Reason::Dead, dead, rows, out)?;
+                continue;
+            }
+            match task.on_crash {
+                OnCrash::Requeue => self.requeue(now, seq, out),
+                OnCrash::Fail => {
+                    let crashed = outcome("the daemon died while this task ran; it may have done part of its work");
+                    self.failed(now, seq, Reason::Crashed, crashed, rows, out)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+//! What becomes due when: a sorted set, so that the hub sleeps until the first and never scans.
+
+use crate::clock::Tick;
+use crate::model::id::{AskId, TaskSeq, WatchId};
+use std::collections::BTreeSet;
+
+use super::pictures::Subject;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// A watch's time runs out.
+    Watch(WatchId),
+    /// Somebody has waited long enough.
+    Wait(AskId),
+    /// A delayed or failed task may run.
+    Task(TaskSeq),
+    /// A picture that was held back may be sent.
+    Picture(Subject),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    pub(super) due: BTreeSet<(Tick, Timer)>,
+}
+
+impl Timers {
+    pub(super) fn set(&mut self, at: Tick, timer: Timer) {
+        self.due.insert((at, timer));
+    }
+
+    pub(super) fn cancel(&mut self, at: Tick, timer: Timer) {
+        self.due.remove(&(at, timer));
+    }
+
+    pub(super) fn first(&self) -> Option<Tick> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn pop_due(&mut self, now: Tick) -> Option<Timer> {
+        if self.first()? > now {
+            return None;
+        }
+        self.due.pop_first().map(|(_, timer)| timer)
+    }
+
+    /// Askers outlive a rebuild of the state; everything else is set again from the store.
+    pub(super) fn keep_only_waits(&mut self) {
+        self.due.retain(|(_, timer)| matches!(timer, Timer::Wait(_)));
+    }
+}

@@ -1,0 +1,45 @@
+//! How much is too much. Every bound that a user can meet stands here, with its unit in its name.
+
+use std::time::Duration;
+
+/// A pool has exactly this many workers.
+pub const WORKERS_PER_POOL: usize = 3;
+
+/// Names that users choose.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Ids that we store; foreign ones that are longer are shown cut.
+pub const ID_BYTES_MAX: usize = 256;
+/// A prompt, or the content of a message written through us.
+pub const CONTENT_BYTES_MAX: usize = 1 << 20;
+/// Context and metadata.
+pub const JSON_BYTES_MAX: usize = 256 << 10;
+/// A task's result; what is longer stands in the task's log.
+pub const RESULT_BYTES_MAX: usize = 1 << 20;
+/// One row of a list is much; this many rows are a page.
+pub const PAGE_ROWS_MAX: usize = 1000;
+
+/// Pictures of a state are sent at most this often for each subject.
+pub const PICTURE_INTERVAL: Duration = Duration::from_millis(100);
+
+pub const PRIORITY_MIN: i32 = -100;
+pub const PRIORITY_MAX: i32 = 100;
+/// A waiting task gains one step of priority in this time.
+pub const AGING_STEP: Duration = Duration::from_secs(30);
+
+pub const RETRIES_MAX: u32 = 100;
+/// First wait before a failed task is tried again; doubled each time.
+pub const RETRY_DELAY: Duration = Duration::from_secs(1);
+pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
+/// A task that took the daemon down this often is dead.
+pub const CRASHES_MAX: u32 = 3;
+
+/// Bounds of a task's own timeout.
+pub const TASK_TIMEOUT_MIN: Duration = Duration::from_millis(100);
+pub const TASK_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Longest wait or watch that makes sense to ask for.
+pub const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Consecutive failures after which a worker counts as unhealthy.
+pub const FAILURES_UNHEALTHY: u32 = 3;
+/// What a refused client should wait before it tries again.
+pub const RETRY_AFTER_MS: u64 = 250;

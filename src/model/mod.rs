@@ -1,0 +1,18 @@
+//! What the daemon knows and decides: messages, watches, tasks, pools, events, and the [`hub`] that steps them.
+//! Pure and deterministic: no input or output, no clock, no threads; time and rows are arguments.
+
+pub mod id;
+pub mod limits;
+
+pub mod message;
+pub mod watch;
+
+pub mod pool;
+pub mod queue;
+pub mod task;
+
+pub mod command;
+pub mod event;
+pub mod rows;
+
+pub mod hub;

@@ -1,0 +1,95 @@
+//! What deciding reads from the store, and what it has the store write.
+
+use super::id::{MessageId, ModuleName, TaskId, TaskSeq, ThreadId, Token, WatchId};
+use super::message::{MessageHead, NewMessage, NewThread, Status};
+use super::pool::PoolRow;
+use super::task::{Task, TaskInput, TaskResult};
+use super::watch::Watch;
+use std::sync::Arc;
+
+/// The rows behind a decision. Every read sees what earlier steps of the same batch wrote.
+pub trait Rows {
+    fn message(&mut self, id: &MessageId) -> Result<Option<MessageHead>, RowsError>;
+    /// The message whose metadata has this `task_id`. Looks at active and at recent ones only.
+    fn message_of_task(&mut self, task_id: &str) -> Result<Option<MessageHead>, RowsError>;
+    fn thread_exists(&mut self, id: &ThreadId) -> Result<bool, RowsError>;
+    /// The directory of a registered module.
+    fn module(&mut self, name: &ModuleName) -> Result<Option<String>, RowsError>;
+    /// A watch that may have ended, by message or task.
+    fn watch(&mut self, name: &str) -> Result<Option<Watch>, RowsError>;
+    fn task(&mut self, id: &TaskId) -> Result<Option<Task>, RowsError>;
+    fn task_by_key(&mut self, key: &str) -> Result<Option<Task>, RowsError>;
+    fn task_result(&mut self, seq: TaskSeq) -> Result<TaskResult, RowsError>;
+}
+
+/// The store could not answer; the batch is rolled back and the reason reported by whoever runs it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct RowsError(pub String);
+
+/// A row that a foreign program (or a foreign statement of ours) inserted, changed or deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub seq: i64,
+    pub kind: ChangeKind,
+    pub message_id: MessageId,
+    /// `None` for an insert.
+    pub old_status: Option<Status>,
+    /// `None` for a delete.
+    pub new_status: Option<Status>,
+    pub content_length: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    Insert,
+    Update,
+    Delete,
+}
+
+/// One thing to be written, in the order given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    InsertThread(NewThread),
+    InsertMessage(NewMessage),
+    UpdateMessage {
+        id: MessageId,
+        status: Option<Status>,
+        content: Option<Arc<str>>,
+        error: Option<Arc<str>>,
+    },
+    PutWatch(Watch),
+    DeleteWatch(WatchId),
+    PutModule {
+        name: ModuleName,
+        directory: String,
+    },
+    DeleteModule(ModuleName),
+    PutPool(PoolRow),
+    DeletePool(super::id::PoolId),
+    PutTask(Box<Task>),
+    PutTaskInput {
+        seq: TaskSeq,
+        input: TaskInput,
+    },
+    PutTaskResult {
+        seq: TaskSeq,
+        result: TaskResult,
+    },
+    /// The next fencing token to give out.
+    NextToken(Token),
+}
+
+/// What the hub needs in order to go on where the last one stopped.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// The last event's number.
+    pub seq: u64,
+    pub next_token: u64,
+    pub next_task_seq: i64,
+    pub next_watch_id: i64,
+    pub watches: Vec<Watch>,
+    pub pools: Vec<PoolRow>,
+    /// Pending and running tasks in the order of submission.
+    pub tasks: Vec<Task>,
+}

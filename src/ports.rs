@@ -1,0 +1,152 @@
+//! What doors may ask for, without knowing who answers: commands to the hub, and reads of what is stored.
+
+use crate::clock::Timestamp;
+use crate::model::command::{Command, Refusal, Reply};
+use crate::model::id::{MessageId, ModuleName, TaskId, ThreadId};
+use crate::model::message::{Message, Status, Thread};
+use crate::model::task::{Task, TaskInput, TaskResult, TaskStatus};
+use crate::model::watch::{Watch, WatchFilter};
+use std::sync::Arc;
+
+/// Where an answer is to be delivered. Never blocks: the hub calls it.
+pub trait Answer: Send {
+    fn deliver(self: Box<Self>, answer: Result<Reply, Refusal>);
+}
+
+/// Sends commands to the hub; the answers come later.
+pub trait Asker: Send + Sync {
+    /// `client`: chosen by the door, the same for all that one connection asks.
+    ///
+    /// # Errors
+    /// `busy` when the hub takes nothing more for a while, `not_running` when it has ended.
+    fn ask(&self, client: u64, command: Command, answer: Box<dyn Answer>) -> Result<(), Refusal>;
+
+    /// A client is gone; answers would reach nobody.
+    fn forget(&self, client: u64);
+}
+
+/// Reads what is stored. One belongs to one thread.
+pub trait Reader {
+    fn message(&mut self, id: &MessageId) -> Result<Option<Message>, ReadError>;
+    fn messages(&mut self, filter: &MessageFilter) -> Result<Page<Message>, ReadError>;
+    /// Full-text search, best match first. Words that are no query are looked for as they stand.
+    fn search(&mut self, query: &str, rows_max: usize) -> Result<Vec<Message>, ReadError>;
+    fn thread(&mut self, id: &ThreadId) -> Result<Option<Thread>, ReadError>;
+    /// Newest first.
+    fn threads(&mut self, before: Option<i64>, rows_max: usize) -> Result<Page<Thread>, ReadError>;
+    fn modules(&mut self) -> Result<Vec<Module>, ReadError>;
+    fn watch(&mut self, name: &str) -> Result<Option<Watch>, ReadError>;
+    /// Newest first.
+    fn watches(&mut self, filter: WatchFilter, before: Option<i64>, rows_max: usize) -> Result<Page<Watch>, ReadError>;
+    /// The changes of status of a message, oldest first, as far as events are kept.
+    fn history(&mut self, id: &str, rows_max: usize) -> Result<Vec<Arc<[u8]>>, ReadError>;
+    fn task(&mut self, id: &TaskId) -> Result<Option<TaskDetail>, ReadError>;
+    /// Newest first.
+    fn tasks(&mut self, filter: &TaskFilter) -> Result<Page<Task>, ReadError>;
+    /// Part of the output that a task's latest attempt wrote.
+    fn task_log(&mut self, task: &Task, stream: LogStream, from: u64, bytes_max: usize) -> Result<LogPart, ReadError>;
+    /// The events after a number, in order.
+    fn events_after(&mut self, seq: u64, rows_max: usize) -> Result<Vec<StoredEvent>, ReadError>;
+    /// The numbers of the oldest and the newest event that are kept; (1, 0) when there is none.
+    fn events_kept(&mut self) -> Result<(u64, u64), ReadError>;
+    /// Finds the id that a person may have meant: exactly, by a unique prefix, or by a unique suffix.
+    fn resolve(&mut self, kind: IdKind, text: &str) -> Result<Resolved, ReadError>;
+}
+
+/// Opens a [`Reader`] for the thread that calls it.
+pub trait Readers: Send + Sync {
+    fn open(&self) -> Result<Box<dyn Reader>, ReadError>;
+}
+
+/// The store could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the database could not be read: {0}")]
+pub struct ReadError(pub String);
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Refusal {
+        Refusal::new(crate::model::command::Code::Internal, error.to_string())
+    }
+}
+
+/// At most so many rows, and where the next page begins.
+#[derive(Debug)]
+pub struct Page<T> {
+    pub rows: Vec<T>,
+    pub next: Option<i64>,
+}
+
+/// Which messages a list shows; newest first.
+#[derive(Clone, Debug, Default)]
+pub struct MessageFilter {
+    pub thread: Option<ThreadId>,
+    /// As author.
+    pub module: Option<ModuleName>,
+    pub status: Option<Status>,
+    pub before: Option<i64>,
+    pub rows_max: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct TaskFilter {
+    pub pool: Option<String>,
+    pub status: Option<TaskStatus>,
+    pub before: Option<i64>,
+    pub rows_max: usize,
+}
+
+/// A registered module.
+#[derive(Clone, Debug)]
+pub struct Module {
+    pub name: ModuleName,
+    pub directory: String,
+    pub added_at: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub struct TaskDetail {
+    pub task: Task,
+    pub input: TaskInput,
+    pub outcome: TaskResult,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogStream {
+    Stdout,
+    Stderr,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct LogPart {
+    pub bytes: Vec<u8>,
+    /// Where the next part begins.
+    pub next: u64,
+    /// How long the stream is at present.
+    pub length: u64,
+}
+
+/// An encoded event as the store keeps it.
+#[derive(Clone, Debug)]
+pub struct StoredEvent {
+    pub seq: u64,
+    pub channel: Arc<str>,
+    pub name: Arc<str>,
+    pub frame: Arc<[u8]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdKind {
+    Message,
+    Thread,
+    Task,
+    /// A watch, or what could be watched: a message or a task.
+    Watch,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    One(String),
+    None,
+    /// Several would fit; a few of them.
+    Many(Vec<String>),
+}
