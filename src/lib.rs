@@ -12,3 +12,5 @@ pub mod resilience;
 
 pub mod model;
 pub mod ports;
+
+pub mod store;

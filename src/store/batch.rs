@@ -1,0 +1,119 @@
+//! One batch of the hub: begin, apply what was decided, append the events, commit.
+
+use super::{Store, StoreError};
+use crate::clock::Timestamp;
+use crate::model::rows::Write;
+use crate::ports::StoredEvent;
+
+impl Store {
+    /// Takes the write lock, so that what is read from here on cannot have changed by the time it is written.
+    /// Waits a tenth of a second for a foreign writer.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when the lock is held; otherwise nothing can be written at all.
+    pub fn begin(&mut self) -> Result<(), StoreError> {
+        if !self.is_in_place() {
+            return Err(StoreError::Removed(self.path().display().to_string()));
+        }
+        self.run("BEGIN IMMEDIATE")?;
+        self.changes_at_begin = self.db.total_changes();
+        Ok(())
+    }
+
+    /// Makes the batch durable. After an error nothing of it is.
+    ///
+    /// # Errors
+    /// The disk is full or fails.
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        let done = self.run("COMMIT");
+        if done.is_err() {
+            self.rollback();
+        }
+        done
+    }
+
+    /// Whether the batch has changed anything so far. One that has not need not be synced.
+    pub fn has_written(&self) -> bool {
+        self.db.total_changes() != self.changes_at_begin
+    }
+
+    /// Writes what is there already, so that the commit finds out whether anything can be written.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn touch(&mut self) -> Result<(), StoreError> {
+        self.run("UPDATE meta SET value = value WHERE key = 'epoch'")
+    }
+
+    /// Ends the batch as if it had never been. Safe to call at any time.
+    pub fn rollback(&mut self) {
+        if !self.db.is_autocommit() {
+            // Nothing can be done when even this fails; the connection then rolls back by itself at its next use.
+            drop(self.run("ROLLBACK"));
+        }
+    }
+
+    fn run(&self, sql: &str) -> Result<(), StoreError> {
+        self.db.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    /// Applies what a step decided, in order.
+    ///
+    /// # Errors
+    /// The batch must be rolled back.
+    pub fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        for write in writes {
+            self.apply_one(write)?;
+        }
+        Ok(())
+    }
+
+    fn apply_one(&self, write: &Write) -> Result<(), StoreError> {
+        match write {
+            Write::InsertThread(thread) => self.insert_thread(thread),
+            Write::InsertMessage(message) => self.insert_message(message),
+            Write::UpdateMessage { id, status, content, error } => {
+                self.update_message(id, status.as_ref(), content.as_deref(), error.as_deref())
+            }
+            Write::PutWatch(watch) => self.put_watch(watch),
+            Write::DeleteWatch(id) => self.delete_watch(*id),
+            Write::PutModule { name, directory } => self.put_module(name, directory),
+            Write::DeleteModule(name) => self.delete_module(name),
+            Write::PutPool(pool) => self.put_pool(pool),
+            Write::DeletePool(id) => self.delete_pool(id),
+            Write::PutTask(task) => self.put_task(task),
+            Write::PutTaskInput { seq, input } => self.put_task_input(*seq, input),
+            Write::PutTaskResult { seq, result } => self.put_task_result(*seq, result),
+            Write::NextToken(token) => self.set_meta("token_next", i64::try_from(token.0).unwrap_or(i64::MAX)),
+        }
+    }
+
+    /// Appends encoded events; their numbers must follow the last one's.
+    ///
+    /// # Errors
+    /// The batch must be rolled back.
+    pub fn append_events(&mut self, at: Timestamp, events: &[StoredEvent]) -> Result<(), StoreError> {
+        let mut insert =
+            self.db.prepare_cached("INSERT INTO events(seq, at, channel, event, frame) VALUES(?1, ?2, ?3, ?4, ?5)")?;
+        for event in events {
+            insert.execute((
+                i64::try_from(event.seq).unwrap_or(i64::MAX),
+                at.as_unix_seconds(),
+                &*event.channel,
+                &*event.name,
+                &*event.frame,
+            ))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_meta(&self, key: &str, value: i64) -> Result<(), StoreError> {
+        self.db.prepare_cached("UPDATE meta SET value = ?2 WHERE key = ?1")?.execute((key, value))?;
+        Ok(())
+    }
+
+    pub(super) fn meta(&self, key: &str) -> Result<i64, StoreError> {
+        Ok(self.db.prepare_cached("SELECT value FROM meta WHERE key = ?1")?.query_row([key], |row| row.get(0))?)
+    }
+}

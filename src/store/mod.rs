@@ -1,0 +1,100 @@
+//! The database, and the only room that knows SQL. A [`Store`] belongs to one thread; the hub's writes, all others read.
+
+mod schema;
+
+mod open;
+mod value;
+
+mod batch;
+mod changes;
+mod housekeeping;
+
+mod events;
+mod messages;
+mod pools;
+mod search;
+mod tasks;
+mod threads;
+mod watches;
+
+mod reading;
+mod rows;
+mod snapshot;
+
+#[cfg(test)]
+mod tests;
+
+pub use changes::ChangePage;
+pub use open::Prepared;
+
+use rusqlite::Connection;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+/// One connection.
+pub struct Store {
+    db: Connection,
+    path: PathBuf,
+    /// Where tasks keep their output.
+    tasks_root: PathBuf,
+    /// Length of the write-ahead log after our last commit, in frames.
+    log_frames: Arc<AtomicU32>,
+    /// Which file that path was when it was opened.
+    file: Option<(u64, u64)>,
+    /// Rows that this connection had changed when the batch was begun.
+    changes_at_begin: u64,
+}
+
+/// What a caller can do about a failing store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another program holds the write lock; try again.
+    #[error("another program is writing to the database")]
+    Busy,
+    /// What is written now would be lost with the last process that has the file open.
+    #[error(
+        "the database file {0} was removed or replaced; stop the daemon, put the file back or leave it, and start again"
+    )]
+    Removed(String),
+    #[error("the disk is full")]
+    Full,
+    #[error("the database is read-only: {0}")]
+    ReadOnly(String),
+    #[error("the database is damaged ({0}); restore a backup, or move the file away and start anew")]
+    Corrupt(String),
+    #[error("the database has version {found}, this program knows up to {known}; use a newer claude-comms")]
+    Newer { found: i64, known: i64 },
+    #[error("table {table} of the database has no column {column}; it was not made by Claude Comms")]
+    MissingColumn { table: &'static str, column: String },
+    #[error("{0}")]
+    Other(String),
+}
+
+impl StoreError {
+    /// Whether only the owner can mend it, by another configuration or another file.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, StoreError::Newer { .. } | StoreError::MissingColumn { .. })
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> StoreError {
+        use rusqlite::ErrorCode;
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
+            Some(ErrorCode::DiskFull) => StoreError::Full,
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                StoreError::ReadOnly(error.to_string())
+            }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(error.to_string()),
+            _ => StoreError::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for crate::ports::ReadError {
+    fn from(error: StoreError) -> Self {
+        crate::ports::ReadError(error.to_string())
+    }
+}

@@ -1,0 +1,153 @@
+//! The tables, and how a file gets them. Foreign programs parse all of this and run our triggers with their own SQLite,
+//! so it must parse on SQLite 3.26 without extensions; only the hub touches the full-text table.
+
+use super::StoreError;
+use rusqlite::Connection;
+
+/// What `PRAGMA user_version` says of a file that this program made.
+pub(super) const VERSION: i64 = 1;
+
+/// The two tables that any program may read and write.
+const PUBLIC: &str = "
+CREATE TABLE IF NOT EXISTS threads(
+  thread_id TEXT PRIMARY KEY, title TEXT, modules TEXT, metadata TEXT, created_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS messages(
+  message_id TEXT PRIMARY KEY, thread_id TEXT NOT NULL REFERENCES threads(thread_id) ON DELETE CASCADE,
+  module TEXT NOT NULL, content TEXT NOT NULL, type TEXT NOT NULL, timestamp REAL NOT NULL,
+  status TEXT DEFAULT 'complete', metadata TEXT);
+";
+
+/// The columns that a file made by somebody else must have.
+const PUBLIC_COLUMNS: [(&str, &[&str]); 2] = [
+    ("threads", &["thread_id", "title", "modules", "metadata", "created_at"]),
+    ("messages", &["message_id", "thread_id", "module", "content", "type", "timestamp", "status", "metadata"]),
+];
+
+/// Lists go by rowid, which every index ends with: a column after the one that is asked for would only be in the way.
+const PRIVATE: &str = "
+CREATE INDEX IF NOT EXISTS messages_by_thread ON messages(thread_id);
+CREATE INDEX IF NOT EXISTS messages_active ON messages(status) WHERE status IN ('pending','processing');
+CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE changes(
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, op TEXT NOT NULL, message_id, old_status, new_status, length INTEGER);
+CREATE TABLE modules(name TEXT PRIMARY KEY, directory TEXT NOT NULL, added_at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE events(
+  seq INTEGER PRIMARY KEY, at REAL NOT NULL, channel TEXT NOT NULL, event TEXT NOT NULL, frame BLOB NOT NULL);
+CREATE INDEX events_by_message ON events(channel, seq) WHERE event = 'message.status_changed';
+CREATE TABLE watches(
+  watch_id INTEGER PRIMARY KEY, message_id TEXT UNIQUE, task_id TEXT UNIQUE, thread_id TEXT, source_module TEXT,
+  target_module TEXT, status TEXT NOT NULL, added_at REAL NOT NULL, updated_at REAL NOT NULL, expires_at REAL,
+  ended_at REAL);
+CREATE INDEX watches_active ON watches(expires_at) WHERE ended_at IS NULL;
+CREATE TABLE pools(
+  pool_id TEXT PRIMARY KEY, pool_group TEXT, executor TEXT NOT NULL, settings TEXT NOT NULL,
+  queue_max INTEGER NOT NULL, timeout_ms INTEGER NOT NULL, status TEXT NOT NULL,
+  submitted INTEGER NOT NULL DEFAULT 0, completed INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
+  created_at REAL NOT NULL, started_at REAL, deleted_at REAL);
+CREATE TABLE tasks(
+  task_seq INTEGER PRIMARY KEY, task_id TEXT NOT NULL UNIQUE, pool_id TEXT NOT NULL, status TEXT NOT NULL,
+  reason TEXT, priority INTEGER NOT NULL, not_before REAL, timeout_ms INTEGER NOT NULL,
+  attempt INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0, token INTEGER,
+  retries_max INTEGER NOT NULL, crashes INTEGER NOT NULL DEFAULT 0, on_crash TEXT NOT NULL, lock_key TEXT,
+  idempotency_key TEXT, question_id TEXT, response_id TEXT, workflow_id TEXT, stage TEXT, worker_slot INTEGER,
+  pid INTEGER, pid_started INTEGER, boot_id TEXT, exit_code INTEGER, exit_signal INTEGER,
+  cancel_requested INTEGER NOT NULL DEFAULT 0, created_at REAL NOT NULL, started_at REAL, completed_at REAL);
+CREATE UNIQUE INDEX tasks_by_key ON tasks(idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX tasks_open ON tasks(pool_id, task_seq) WHERE status IN ('pending','running');
+CREATE INDEX tasks_by_workflow ON tasks(workflow_id, stage) WHERE workflow_id IS NOT NULL;
+CREATE TABLE task_inputs(
+  task_seq INTEGER PRIMARY KEY, prompt TEXT NOT NULL, context TEXT, directory TEXT, system_prompt TEXT);
+CREATE TABLE task_results(
+  task_seq INTEGER PRIMARY KEY, result TEXT, error TEXT, truncated INTEGER NOT NULL DEFAULT 0, usage TEXT);
+CREATE TABLE task_dependencies(
+  task_seq INTEGER NOT NULL, needs_seq INTEGER NOT NULL, PRIMARY KEY(task_seq, needs_seq)) WITHOUT ROWID;
+CREATE INDEX dependents ON task_dependencies(needs_seq);
+CREATE TABLE workflows(
+  workflow_id TEXT PRIMARY KEY, definition TEXT NOT NULL, status TEXT NOT NULL, stages_completed INTEGER NOT NULL,
+  total_stages INTEGER NOT NULL, error TEXT, created_at REAL NOT NULL, ended_at REAL);
+CREATE TABLE search_rows(row INTEGER PRIMARY KEY, message_id TEXT NOT NULL UNIQUE);
+CREATE VIRTUAL TABLE messages_fts USING fts5(content, module, tokenize='porter unicode61');
+INSERT INTO meta(key, value) VALUES
+  ('epoch', lower(hex(randomblob(8)))), ('changes_folded', 0), ('search_indexed', 0), ('token_next', 1);
+";
+
+/// Appends to `changes`, in whatever program writes, and does nothing else. INSERT OR REPLACE fires only the first.
+pub(super) const TRIGGERS: [(&str, &str); 3] = [
+    (
+        "messages_inserted",
+        "CREATE TRIGGER messages_inserted AFTER INSERT ON messages BEGIN
+  INSERT INTO changes(op, message_id, new_status, length)
+    VALUES('insert', new.message_id, new.status, length(new.content));
+END",
+    ),
+    (
+        "messages_updated",
+        "CREATE TRIGGER messages_updated AFTER UPDATE ON messages
+  WHEN old.status IS NOT new.status OR old.content IS NOT new.content OR old.message_id IS NOT new.message_id BEGIN
+  INSERT INTO changes(op, message_id, old_status)
+    SELECT 'delete', old.message_id, old.status WHERE old.message_id IS NOT new.message_id;
+  INSERT INTO changes(op, message_id, old_status, new_status, length)
+    VALUES('update', new.message_id, old.status, new.status, length(new.content));
+END",
+    ),
+    (
+        "messages_deleted",
+        "CREATE TRIGGER messages_deleted AFTER DELETE ON messages BEGIN
+  INSERT INTO changes(op, message_id, old_status) VALUES('delete', old.message_id, old.status);
+END",
+    ),
+];
+
+/// Brings a file to the present version: a new one, one of Claude Comms (version 0), or one of ours.
+pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
+    let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    match version {
+        VERSION => {}
+        0 => {
+            tx.execute_batch(PUBLIC)?;
+            check_public_columns(&tx)?;
+            tx.execute_batch(PRIVATE)?;
+            // What a taken-over file already holds is to be found by a search too.
+            tx.execute_batch(
+                "INSERT INTO changes(op, message_id, old_status, new_status, length)
+                   SELECT 'update', message_id, status, status, length(content) FROM messages
+                   WHERE message_id IS NOT NULL;
+                 UPDATE meta SET value = (SELECT COALESCE(MAX(seq), 0) FROM changes) WHERE key = 'changes_folded';",
+            )?;
+            tx.pragma_update(None, "user_version", VERSION)?;
+        }
+        newer => return Err(StoreError::Newer { found: newer, known: VERSION }),
+    }
+    install_triggers(&tx)?;
+    tx.commit()?;
+    Ok(())
+}
+
+/// Puts back what somebody dropped. Returns whether something was missing.
+pub(super) fn install_triggers(db: &Connection) -> Result<bool, StoreError> {
+    let mut missing = false;
+    for (name, sql) in TRIGGERS {
+        let stored: Option<String> = rusqlite::OptionalExtension::optional(db.query_row(
+            "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ?1",
+            [name],
+            |row| row.get(0),
+        ))?;
+        if stored.as_deref() != Some(sql) {
+            missing = true;
+            db.execute_batch(&format!("DROP TRIGGER IF EXISTS {name}; {sql}"))?;
+        }
+    }
+    Ok(missing)
+}
+
+fn check_public_columns(db: &Connection) -> Result<(), StoreError> {
+    for (table, columns) in PUBLIC_COLUMNS {
+        let mut statement = db.prepare("SELECT name FROM pragma_table_info(?1)")?;
+        let names = statement.query_map([table], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+        if let Some(missing) = columns.iter().find(|column| !names.iter().any(|name| name == *column)) {
+            return Err(StoreError::MissingColumn { table, column: (*missing).to_owned() });
+        }
+    }
+    Ok(())
+}

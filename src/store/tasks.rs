@@ -1,0 +1,199 @@
+//! Tasks: one small row that is rewritten with every step, and bodies that are written once.
+
+use super::{Store, StoreError, value};
+use crate::clock::Timestamp;
+use crate::model::id::{MessageId, PoolId, TaskId, TaskSeq, Token};
+use crate::model::task::{Exchange, OnCrash, Process, Reason, Task, TaskInput, TaskResult, TaskStatus};
+use crate::ports::{Page, TaskFilter};
+use rusqlite::{OptionalExtension, Row, ToSql, named_params};
+use std::time::Duration;
+
+const COLUMNS: &str = "task_seq, task_id, pool_id, status, reason, priority, not_before, timeout_ms, attempt, failures,
+  token, retries_max, crashes, on_crash, idempotency_key, question_id, response_id, worker_slot, pid, pid_started,
+  boot_id, exit_code, exit_signal, cancel_requested, created_at, started_at, completed_at";
+
+const INSERT: &str = "INSERT INTO tasks(task_seq, task_id, pool_id, status, reason, priority, not_before, timeout_ms,
+    attempt, failures, token, retries_max, crashes, on_crash, idempotency_key, question_id, response_id, worker_slot,
+    pid, pid_started, boot_id, exit_code, exit_signal, cancel_requested, created_at, started_at, completed_at)
+  VALUES(:seq, :id, :pool, :status, :reason, :priority, :not_before, :timeout, :attempt, :failures, :token,
+    :retries_max, :crashes, :on_crash, :key, :question, :response, :slot, :pid, :pid_started, :boot_id, :exit_code,
+    :exit_signal, :cancel, :created_at, :started_at, :completed_at)
+  ON CONFLICT(task_seq) DO UPDATE SET status = :status, reason = :reason, not_before = :not_before,
+    attempt = :attempt, failures = :failures, token = :token, crashes = :crashes, worker_slot = :slot, pid = :pid,
+    pid_started = :pid_started, boot_id = :boot_id, exit_code = :exit_code, exit_signal = :exit_signal,
+    cancel_requested = :cancel, started_at = :started_at, completed_at = :completed_at";
+
+impl Store {
+    pub(super) fn put_task(&self, task: &Task) -> Result<(), StoreError> {
+        let process = task.process.as_ref();
+        self.db.prepare_cached(INSERT)?.execute(named_params! {
+            ":seq": task.seq.0,
+            ":id": task.id.as_str(),
+            ":pool": task.pool.as_str(),
+            ":status": task.status.as_str(),
+            ":reason": task.reason.map(Reason::as_str),
+            ":priority": task.priority,
+            ":not_before": task.not_before.map(Timestamp::as_unix_seconds),
+            ":timeout": task.timeout.as_millis() as i64,
+            ":attempt": task.attempt,
+            ":failures": task.failures,
+            ":token": task.token.map(|token| token.0 as i64),
+            ":retries_max": task.retries_max,
+            ":crashes": task.crashes,
+            ":on_crash": task.on_crash.as_str(),
+            ":key": task.key,
+            ":question": task.exchange.as_ref().map(|exchange| exchange.question.as_str()),
+            ":response": task.exchange.as_ref().map(|exchange| exchange.response.as_str()),
+            ":slot": task.slot,
+            ":pid": process.map(|process| process.pid),
+            ":pid_started": process.map(|process| process.started as i64),
+            ":boot_id": process.map(|process| process.boot_id.as_str()),
+            ":exit_code": task.exit_code,
+            ":exit_signal": task.exit_signal,
+            ":cancel": task.cancel_requested,
+            ":created_at": task.created_at.as_unix_seconds(),
+            ":started_at": task.started_at.map(Timestamp::as_unix_seconds),
+            ":completed_at": task.completed_at.map(Timestamp::as_unix_seconds),
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn put_task_input(&self, seq: TaskSeq, input: &TaskInput) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached(
+                "INSERT INTO task_inputs(task_seq, prompt, context, directory, system_prompt) VALUES(?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute((seq.0, &input.prompt, &input.context, &input.directory, &input.system_prompt))?;
+        Ok(())
+    }
+
+    /// A task that was retried by hand ends a second time.
+    pub(super) fn put_task_result(&self, seq: TaskSeq, result: &TaskResult) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached(
+                "INSERT OR REPLACE INTO task_results(task_seq, result, error, truncated, usage)
+                 VALUES(?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute((seq.0, result.result.as_deref(), result.error.as_deref(), result.truncated, &result.usage))?;
+        Ok(())
+    }
+
+    pub(super) fn read_task(&self, id: &TaskId) -> Result<Option<Task>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM tasks WHERE task_id = ?1");
+        Ok(self.db.prepare_cached(&sql)?.query_row([id.as_str()], task).optional()?)
+    }
+
+    pub(super) fn read_task_by_key(&self, key: &str) -> Result<Option<Task>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM tasks WHERE idempotency_key = ?1");
+        Ok(self.db.prepare_cached(&sql)?.query_row([key], task).optional()?)
+    }
+
+    /// The bodies of a task, for the worker that runs it.
+    ///
+    /// # Errors
+    /// The row cannot be read.
+    pub fn task_input(&mut self, seq: TaskSeq) -> Result<Option<TaskInput>, StoreError> {
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT prompt, context, directory, system_prompt FROM task_inputs WHERE task_seq = ?1")?;
+        let input = statement.query_row([seq.0], |row| {
+            Ok(TaskInput {
+                prompt: row.get(0)?,
+                context: row.get(1)?,
+                directory: row.get(2)?,
+                system_prompt: row.get(3)?,
+            })
+        });
+        Ok(input.optional()?)
+    }
+
+    pub(super) fn read_task_result(&self, seq: TaskSeq) -> Result<TaskResult, StoreError> {
+        let mut statement =
+            self.db.prepare_cached("SELECT result, error, truncated, usage FROM task_results WHERE task_seq = ?1")?;
+        let result = statement.query_row([seq.0], |row| {
+            Ok(TaskResult {
+                result: row.get::<_, Option<String>>(0)?.map(Into::into),
+                error: row.get::<_, Option<String>>(1)?.map(Into::into),
+                truncated: row.get(2)?,
+                usage: row.get(3)?,
+            })
+        });
+        Ok(result.optional()?.unwrap_or_default())
+    }
+
+    pub(super) fn read_open_tasks(&self) -> Result<Vec<Task>, StoreError> {
+        let sql =
+            format!("SELECT {COLUMNS} FROM tasks WHERE status IN ('pending', 'running') ORDER BY pool_id, task_seq");
+        let mut statement = self.db.prepare(&sql)?;
+        let mut tasks = statement.query_map([], task)?.collect::<Result<Vec<Task>, _>>()?;
+        tasks.sort_unstable_by_key(|task| task.seq);
+        Ok(tasks)
+    }
+
+    pub(super) fn read_tasks(&self, filter: &TaskFilter) -> Result<Page<Task>, StoreError> {
+        let mut sql = format!("SELECT {COLUMNS} FROM tasks WHERE task_seq < ?1");
+        let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(filter.before.unwrap_or(i64::MAX))];
+        if let Some(pool) = &filter.pool {
+            values.push(Box::new(pool.clone()));
+            sql.push_str(&format!(" AND pool_id = ?{}", values.len()));
+        }
+        if let Some(status) = filter.status {
+            values.push(Box::new(status.as_str()));
+            sql.push_str(&format!(" AND status = ?{}", values.len()));
+        }
+        values.push(Box::new(filter.rows_max as i64 + 1));
+        sql.push_str(&format!(" ORDER BY task_seq DESC LIMIT ?{}", values.len()));
+        let mut statement = self.db.prepare_cached(&sql)?;
+        let rows = statement.query_map(rusqlite::params_from_iter(values), |row| {
+            task(row).map(|task| {
+                let seq = task.seq.0;
+                (task, seq)
+            })
+        })?;
+        Ok(super::reading::page(rows.collect::<Result<_, _>>()?, filter.rows_max))
+    }
+}
+
+fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
+    let exchange = match (row.get::<_, Option<String>>(15)?, row.get::<_, Option<String>>(16)?) {
+        (Some(question), Some(response)) => {
+            Some(Exchange { question: MessageId::from(question), response: MessageId::from(response) })
+        }
+        _ => None,
+    };
+    Ok(Task {
+        seq: TaskSeq(row.get(0)?),
+        id: TaskId::from(row.get::<_, String>(1)?),
+        pool: PoolId::from(row.get::<_, String>(2)?),
+        status: TaskStatus::parse(&row.get::<_, String>(3)?).unwrap_or(TaskStatus::Failed),
+        reason: row.get::<_, Option<String>>(4)?.and_then(|word| Reason::parse(&word)),
+        priority: row.get(5)?,
+        not_before: value::timestamp_or_null(row, 6)?,
+        timeout: Duration::from_millis(value::unsigned(row, 7)?),
+        attempt: row.get(8)?,
+        failures: row.get(9)?,
+        token: row.get::<_, Option<i64>>(10)?.and_then(|token| u64::try_from(token).ok()).map(Token),
+        retries_max: row.get(11)?,
+        crashes: row.get(12)?,
+        on_crash: OnCrash::parse(&row.get::<_, String>(13)?).unwrap_or(OnCrash::Fail),
+        key: row.get(14)?,
+        exchange,
+        slot: row.get(17)?,
+        process: process(row)?,
+        exit_code: row.get(21)?,
+        exit_signal: row.get(22)?,
+        cancel_requested: row.get(23)?,
+        created_at: value::timestamp(row, 24)?,
+        started_at: value::timestamp_or_null(row, 25)?,
+        completed_at: value::timestamp_or_null(row, 26)?,
+    })
+}
+
+fn process(row: &Row<'_>) -> rusqlite::Result<Option<Process>> {
+    Ok(match (row.get(18)?, row.get::<_, Option<i64>>(19)?, row.get(20)?) {
+        (Some(pid), Some(started), Some(boot_id)) => {
+            Some(Process { pid, started: u64::try_from(started).unwrap_or(0), boot_id })
+        }
+        _ => None,
+    })
+}

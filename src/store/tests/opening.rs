@@ -1,0 +1,218 @@
+//! New, taken-over, newer and damaged files.
+
+use super::*;
+use crate::ports::Reader;
+use std::fs;
+use std::io::{Seek, SeekFrom, Write as _};
+use std::os::unix::fs::PermissionsExt;
+
+/// Name, type, whether NULL is refused, default and place in the primary key, as `PRAGMA table_info` tells them.
+type Column = (String, String, bool, Option<String>, i64);
+
+fn columns(db: &Connection, table: &str) -> Vec<Column> {
+    let mut statement =
+        db.prepare("SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info(?1)").unwrap();
+    let rows = statement
+        .query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
+        .unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+fn column(name: &str, kind: &str, not_null: bool, default: Option<&str>, key: i64) -> Column {
+    (name.to_owned(), kind.to_owned(), not_null, default.map(str::to_owned), key)
+}
+
+#[test]
+fn a_new_file_has_the_published_tables() {
+    let bench = Bench::new();
+    let db = bench.foreign();
+    assert_eq!(
+        columns(&db, "threads"),
+        [
+            column("thread_id", "TEXT", false, None, 1),
+            column("title", "TEXT", false, None, 0),
+            column("modules", "TEXT", false, None, 0),
+            column("metadata", "TEXT", false, None, 0),
+            column("created_at", "REAL", true, None, 0),
+        ]
+    );
+    assert_eq!(
+        columns(&db, "messages"),
+        [
+            column("message_id", "TEXT", false, None, 1),
+            column("thread_id", "TEXT", true, None, 0),
+            column("module", "TEXT", true, None, 0),
+            column("content", "TEXT", true, None, 0),
+            column("type", "TEXT", true, None, 0),
+            column("timestamp", "REAL", true, None, 0),
+            column("status", "TEXT", false, Some("'complete'"), 0),
+            column("metadata", "TEXT", false, None, 0),
+        ]
+    );
+    let key: (String, String, String) = db
+        .query_row("SELECT \"table\", \"from\", on_delete FROM pragma_foreign_key_list('messages')", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .unwrap();
+    assert_eq!(key, ("threads".to_owned(), "thread_id".to_owned(), "CASCADE".to_owned()));
+}
+
+#[test]
+fn a_new_file_is_private_and_its_log_is_grown() {
+    let bench = Bench::new();
+    for name in ["messages.db", "messages.db-wal", "messages.db-shm"] {
+        let mode = fs::metadata(bench.directory.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    let log = fs::metadata(bench.directory.path().join("messages.db-wal")).unwrap().len();
+    assert_eq!(log, crate::store::open::WAL_BYTES);
+}
+
+#[test]
+fn opening_again_keeps_the_epoch_and_a_new_file_gets_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = prepare(&directory.path().join("a.db")).unwrap();
+    assert!(first.warnings.is_empty(), "{:?}", first.warnings);
+    assert!(first.epoch.len() == 16 && first.epoch.bytes().all(|byte| byte.is_ascii_hexdigit()), "{}", first.epoch);
+    drop(first.store);
+    let again = prepare(&directory.path().join("a.db")).unwrap();
+    assert_eq!(again.epoch, first.epoch);
+    assert_ne!(prepare(&directory.path().join("b.db")).unwrap().epoch, first.epoch);
+}
+
+/// The two tables as somebody else made them: other types, one column more, and no version.
+fn made_by_somebody_else(path: &Path, thread_columns: &str) {
+    let db = Connection::open(path).unwrap();
+    db.execute_batch(&format!(
+        "CREATE TABLE threads({thread_columns});
+         CREATE TABLE messages(message_id TEXT PRIMARY KEY, thread_id TEXT, module TEXT, content TEXT, type TEXT,
+           timestamp REAL, status TEXT, metadata TEXT, colour TEXT);
+         INSERT INTO messages VALUES('old-message', 'old-thread', 'a', 'about migrating geese', 'question', 12.5,
+           'pending', NULL, 'blue');
+         INSERT INTO messages(message_id, content) VALUES(NULL, 'nameless');"
+    ))
+    .unwrap();
+}
+
+const THREAD_COLUMNS: &str = "thread_id TEXT PRIMARY KEY, title TEXT, modules TEXT, metadata TEXT, created_at REAL";
+
+#[test]
+fn a_file_of_claude_comms_is_taken_over_with_its_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("messages.db");
+    made_by_somebody_else(&path, THREAD_COLUMNS);
+    let mut bench = Bench { store: prepare(&path).unwrap().store, directory };
+
+    let kept = Reader::message(&mut bench.store, &MessageId::new("old-message")).unwrap().unwrap();
+    assert_eq!((kept.status, kept.at), (Status::Pending, Timestamp::from_micros(12_500_000)));
+    assert_eq!((kept.thread_id.as_str(), kept.thread_title), ("old-thread", None));
+    let colour: String =
+        bench.foreign().query_row("SELECT colour FROM messages WHERE colour NOT NULL", [], |row| row.get(0)).unwrap();
+    assert_eq!(colour, "blue");
+
+    // What was there before is no news, but is found.
+    let folded = bench.store.changes_folded().unwrap();
+    assert!(bench.store.changes_after(folded).unwrap().changes.is_empty());
+    assert!(bench.store.has_unindexed().unwrap());
+    bench.index();
+    let found = bench.store.search("migration goose OR geese", 10).unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].id.as_str(), "old-message");
+}
+
+#[test]
+fn a_column_that_is_missing_is_named_and_the_file_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("messages.db");
+    made_by_somebody_else(&path, "thread_id TEXT PRIMARY KEY, title TEXT, metadata TEXT, created_at REAL");
+    let error = prepare(&path).unwrap_err();
+    assert!(
+        matches!(&error, StoreError::MissingColumn { table: "threads", column } if column == "modules"),
+        "{error:?}"
+    );
+    assert!(error.is_configuration() && error.to_string().contains("modules"), "{error}");
+    let tables: i64 = Connection::open(&path)
+        .unwrap()
+        .query_row("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(tables, 2);
+}
+
+#[test]
+fn a_newer_file_is_refused() {
+    let bench = Bench::new();
+    bench.foreign().pragma_update(None, "user_version", 99).unwrap();
+    let error = prepare(&bench.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 1 }), "{error:?}");
+    assert!(error.is_configuration());
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("messages.db");
+    let garbage = b"this is a shopping list and no database\n".repeat(200);
+    fs::write(&path, &garbage).unwrap();
+    let error = prepare(&path).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt(_)), "{error:?}");
+    assert_eq!(fs::read(&path).unwrap(), garbage);
+}
+
+#[test]
+fn a_page_that_was_overwritten_is_found_at_the_start() {
+    let bench = Bench::new();
+    let path = bench.path();
+    let foreign = bench.foreign();
+    for number in 0..200 {
+        foreign
+            .execute(
+                "INSERT INTO messages(message_id, thread_id, module, content, type, timestamp)
+                 VALUES(?1, 't', 'a', ?2, 'note', 0)",
+                (number, "x".repeat(500)),
+            )
+            .unwrap();
+    }
+    let root: i64 =
+        foreign.query_row("SELECT rootpage FROM sqlite_master WHERE name = 'messages'", [], |row| row.get(0)).unwrap();
+    foreign.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(foreign);
+    drop(bench.store);
+    let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.seek(SeekFrom::Start((root as u64 - 1) * 4096)).unwrap();
+    file.write_all(&[0xAB; 4096]).unwrap();
+    drop(file);
+    let error = prepare(&path).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt(_)), "{error:?}");
+}
+
+#[test]
+fn a_place_where_nothing_can_be_written_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    for path in [directory.path().join("missing/messages.db"), directory.path().to_owned()] {
+        let error = prepare(&path).unwrap_err();
+        assert!(matches!(&error, StoreError::ReadOnly(text) if text.contains(&*path.to_string_lossy())), "{error:?}");
+    }
+    // Permissions bind everybody but root.
+    if rustix::process::geteuid().is_root() {
+        println!("skipped: root may write to read-only files");
+        return;
+    }
+    let path = directory.path().join("messages.db");
+    drop(prepare(&path).unwrap());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+    let error = prepare(&path).unwrap_err();
+    assert!(matches!(error, StoreError::ReadOnly(_)), "{error:?}");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o500)).unwrap();
+    let error = prepare(&directory.path().join("new.db")).unwrap_err();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(matches!(error, StoreError::ReadOnly(_)), "{error:?}");
+}
+
+#[test]
+fn a_reader_cannot_write_and_needs_a_file() {
+    let bench = Bench::new();
+    let mut reader = bench.reader();
+    assert!(reader.apply(&[thread("t")]).is_err());
+    let missing = Store::open_for_reading(&bench.directory.path().join("no.db"), PathBuf::new()).unwrap_err();
+    assert!(matches!(missing, StoreError::ReadOnly(_)), "{missing:?}");
+}
