@@ -13,4 +13,5 @@ pub mod resilience;
 pub mod model;
 pub mod ports;
 
+pub mod feed;
 pub mod store;

@@ -1,0 +1,121 @@
+//! Which events a subscriber wants: channels, with wildcards, and names of events.
+
+use crate::ports::StoredEvent;
+
+/// Most channels, and most event names, that one subscriber may name.
+const NAMES_MAX: usize = 1_000;
+const CHANNEL_BYTES_MAX: usize = 320;
+
+/// Lets everything through unless told otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    channels: Vec<Channel>,
+    names: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Channel {
+    /// `*`
+    All,
+    /// `global`: whatever concerns pools and workflows.
+    Global,
+    /// `messages`, or `kind:*`
+    Kind(String),
+    /// `worker:ID` has no events of its own; those of its pool that name it are meant.
+    Worker(String),
+    One(String),
+}
+
+impl Filter {
+    /// No channels means all of them, no names likewise.
+    ///
+    /// # Errors
+    /// A sentence saying which channel is none.
+    pub fn new(channels: Vec<String>, names: Vec<String>) -> Result<Filter, String> {
+        if channels.len().max(names.len()) > NAMES_MAX {
+            return Err(format!("more than {NAMES_MAX} channels or events"));
+        }
+        let channels = channels.iter().map(|channel| Channel::parse(channel)).collect::<Result<_, _>>()?;
+        Ok(Filter { channels, names })
+    }
+
+    pub fn lets_through(&self, event: &StoredEvent) -> bool {
+        (self.names.is_empty() || self.names.iter().any(|name| **name == *event.name))
+            && (self.channels.is_empty() || self.channels.iter().any(|channel| channel.has(event)))
+    }
+}
+
+impl Channel {
+    fn parse(text: &str) -> Result<Channel, String> {
+        if text.len() > CHANNEL_BYTES_MAX {
+            return Err(format!("a channel is at most {CHANNEL_BYTES_MAX} bytes long"));
+        }
+        match (text, text.split_once(':')) {
+            ("*", _) => Ok(Channel::All),
+            ("global", _) => Ok(Channel::Global),
+            ("messages", _) => Ok(Channel::Kind("message:".to_owned())),
+            ("alerts" | "insights", _) => Ok(Channel::One(text.to_owned())),
+            (_, Some((kind, "*"))) if !kind.is_empty() => Ok(Channel::Kind(format!("{kind}:"))),
+            // What the original calls its local pool.
+            ("pool:pool_local", _) => Ok(Channel::One("pool:local".to_owned())),
+            (_, Some(("worker", id))) if !id.is_empty() => Ok(Channel::Worker(format!("\"worker_id\":\"{id}\""))),
+            (_, Some((kind, id))) if !kind.is_empty() && !id.is_empty() => Ok(Channel::One(text.to_owned())),
+            _ => Err(format!("{text:?} is no channel: one is like pool:local, message:ID, messages, global or *")),
+        }
+    }
+
+    fn has(&self, event: &StoredEvent) -> bool {
+        match self {
+            Channel::All => true,
+            Channel::Global => event.channel.starts_with("pool:") || event.channel.starts_with("workflow:"),
+            Channel::Kind(prefix) => event.channel.starts_with(prefix.as_str()),
+            Channel::Worker(needle) => {
+                *event.name == *"worker.status_changed"
+                    && std::str::from_utf8(&event.frame).is_ok_and(|frame| frame.contains(needle.as_str()))
+            }
+            Channel::One(channel) => **channel == *event.channel,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wants(channel: &str, event_channel: &str) -> bool {
+        let event = StoredEvent {
+            seq: 1,
+            channel: event_channel.into(),
+            name: "worker.status_changed".into(),
+            frame: br#"{"data":{"worker_id":"local-worker-1"}}"#.as_slice().into(),
+        };
+        Filter::new(vec![channel.to_owned()], Vec::new()).unwrap().lets_through(&event)
+    }
+
+    #[test]
+    fn channels_and_wildcards() {
+        let table = [
+            ("*", "message:1", true),
+            ("messages", "message:1", true),
+            ("messages", "pool:local", false),
+            ("message:1", "message:1", true),
+            ("message:1", "message:12", false),
+            ("message:*", "message:12", true),
+            ("global", "pool:local", true),
+            ("global", "message:1", false),
+            ("pool:pool_local", "pool:local", true),
+            ("worker:local-worker-1", "pool:local", true),
+            ("worker:local-worker-2", "pool:local", false),
+        ];
+        for (channel, event, wanted) in table {
+            assert_eq!(wants(channel, event), wanted, "{channel} {event}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_channel_is_said() {
+        for bad in ["", "pool", ":x", "pool:"] {
+            assert!(Filter::new(vec![bad.to_owned()], Vec::new()).is_err(), "{bad}");
+        }
+    }
+}

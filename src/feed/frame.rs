@@ -1,0 +1,198 @@
+//! An event as everybody sees it: one JSON object with nine keys in a fixed order, then its number.
+
+use crate::model::event::{Body, Event};
+use crate::model::message::Status;
+use crate::model::task::worker_id;
+use crate::ports::StoredEvent;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::json;
+
+/// The nine keys, in order, and `seq`.
+#[derive(serde::Serialize)]
+struct Frame<'a> {
+    id: String,
+    correlation_id: Option<&'a str>,
+    r#type: &'static str,
+    event: &'static str,
+    data: Data<'a>,
+    timestamp: String,
+    room: &'a str,
+    error_code: Option<&'a str>,
+    error_message: Option<&'a str>,
+    seq: u64,
+}
+
+/// Encodes an event, once for all who will read it.
+pub fn encode(event: &Event) -> StoredEvent {
+    let channel = event.body.channel();
+    let frame = Frame {
+        id: event.seq.to_string(),
+        correlation_id: None,
+        r#type: "event",
+        event: event.body.name(),
+        data: Data(&event.body),
+        timestamp: event.at.to_string(),
+        room: &channel,
+        error_code: None,
+        error_message: None,
+        seq: event.seq,
+    };
+    let bytes = serde_json::to_vec(&frame).expect("strings and numbers can always be written as JSON");
+    StoredEvent { seq: event.seq, name: event.body.name().into(), frame: bytes.into(), channel: channel.into() }
+}
+
+/// Told to one subscriber alone: events that it missed and that are kept no longer.
+pub fn gap_frame(from: u64, to: u64, at: crate::clock::Timestamp) -> Vec<u8> {
+    let data = json!({"from": from, "to": to, "severity": "warning"});
+    format!(
+        r#"{{"id":null,"correlation_id":null,"type":"event","event":"gap","data":{data},"timestamp":"{at}","room":null,"error_code":null,"error_message":null,"seq":null}}"#
+    )
+    .into_bytes()
+}
+
+struct Data<'a>(&'a Body);
+
+impl Serialize for Data<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match self.0 {
+            Body::MessageStatus { message_id, thread_id, previous, current, content_length } => {
+                map.serialize_entry("message_id", message_id.as_str())?;
+                map.serialize_entry("thread_id", &thread_id.as_ref().map(|thread| thread.as_str()))?;
+                map.serialize_entry("previous_status", &previous.as_ref().map(Status::as_str))?;
+                map.serialize_entry("current_status", current.as_ref().map_or("deleted", Status::as_str))?;
+                map.serialize_entry("content_length", content_length)?;
+            }
+            Body::MessageContent { message_id, thread_id, status, content_length } => {
+                map.serialize_entry("message_id", message_id.as_str())?;
+                map.serialize_entry("thread_id", &thread_id.as_ref().map(|thread| thread.as_str()))?;
+                map.serialize_entry("previous_status", status.as_str())?;
+                map.serialize_entry("current_status", status.as_str())?;
+                map.serialize_entry("content_length", content_length)?;
+            }
+            Body::PoolSpawned { pool, executor, queue_max, timeout } => {
+                map.serialize_entry("pool_id", pool.as_str())?;
+                let config =
+                    json!({"executor": executor, "queue_max": queue_max, "timeout_seconds": timeout.as_secs_f64()});
+                map.serialize_entry("config", &config)?;
+            }
+            Body::PoolStatus { pool, status, queue_size, active_workers, idle_workers, completed, failed } => {
+                map.serialize_entry("pool_id", pool.as_str())?;
+                map.serialize_entry("worker_count", &(active_workers + idle_workers))?;
+                map.serialize_entry("queue_size", queue_size)?;
+                map.serialize_entry("status", status.as_str())?;
+                map.serialize_entry("active_workers", active_workers)?;
+                map.serialize_entry("idle_workers", idle_workers)?;
+                map.serialize_entry("tasks_completed", completed)?;
+                map.serialize_entry("tasks_failed", failed)?;
+            }
+            Body::WorkerStatus { pool, slot, status } => {
+                map.serialize_entry("worker_id", &worker_id(pool, *slot))?;
+                map.serialize_entry("status", status)?;
+                map.serialize_entry("pool_id", pool.as_str())?;
+            }
+            body => task_entries(body, &mut map)?,
+        }
+        map.serialize_entry("severity", self.0.severity().as_str())?;
+        map.end()
+    }
+}
+
+fn task_entries<M: SerializeMap>(body: &Body, map: &mut M) -> Result<(), M::Error> {
+    let (pool, slot, task) = match body {
+        Body::TaskAssigned { pool, slot, task, .. } | Body::TaskCompleted { pool, slot, task, .. } => {
+            (pool, Some(*slot), task)
+        }
+        Body::TaskFailed { pool, slot, task, .. }
+        | Body::TaskRetrying { pool, slot, task, .. }
+        | Body::TaskCancelled { pool, slot, task } => (pool, *slot, task),
+        _ => return Ok(()),
+    };
+    map.serialize_entry("pool_id", pool.as_str())?;
+    map.serialize_entry("worker_id", &slot.map(|slot| worker_id(pool, slot)))?;
+    map.serialize_entry("task_id", task.as_str())?;
+    match body {
+        Body::TaskAssigned { priority, attempt, .. } => {
+            let task = TaskPart { task_id: task.as_str(), priority: *priority, attempt: *attempt };
+            map.serialize_entry("task", &task)?;
+        }
+        Body::TaskCompleted { exit_code, duration, length, .. } => {
+            let result = ResultPart {
+                success: true,
+                exit_code: *exit_code,
+                duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+                length: *length,
+            };
+            map.serialize_entry("result", &result)?;
+            map.serialize_entry("success", &true)?;
+        }
+        Body::TaskFailed { error, exit_code, .. } => {
+            map.serialize_entry("error", error)?;
+            map.serialize_entry("exit_code", exit_code)?;
+        }
+        Body::TaskRetrying { attempt, error, delay, .. } => {
+            map.serialize_entry("attempt", attempt)?;
+            map.serialize_entry("error", error)?;
+            map.serialize_entry("delay_seconds", &delay.as_secs_f64())?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+#[derive(serde::Serialize)]
+struct TaskPart<'a> {
+    task_id: &'a str,
+    priority: i32,
+    attempt: u32,
+}
+
+#[derive(serde::Serialize)]
+struct ResultPart {
+    success: bool,
+    exit_code: Option<i32>,
+    duration_ms: u64,
+    length: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::model::id::{MessageId, PoolId, TaskId};
+    use std::time::Duration;
+
+    fn text(body: Body) -> String {
+        let event = Event { seq: 7, at: Timestamp::from_micros(1), body };
+        String::from_utf8(encode(&event).frame.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_nine_keys_stand_in_their_order() {
+        let frame = text(Body::MessageStatus {
+            message_id: MessageId::new("m\"1"),
+            thread_id: None,
+            previous: Some(Status::Pending),
+            current: Some(Status::Complete),
+            content_length: Some(3),
+        });
+        assert_eq!(
+            frame,
+            r#"{"id":"7","correlation_id":null,"type":"event","event":"message.status_changed","data":{"message_id":"m\"1","thread_id":null,"previous_status":"pending","current_status":"complete","content_length":3,"severity":"info"},"timestamp":"1970-01-01T00:00:00.000001+00:00","room":"message:m\"1","error_code":null,"error_message":null,"seq":7}"#
+        );
+    }
+
+    #[test]
+    fn a_completed_task_tells_its_figures_and_not_its_result() {
+        let frame = text(Body::TaskCompleted {
+            pool: PoolId::new("local"),
+            slot: 2,
+            task: TaskId::new("t"),
+            exit_code: Some(0),
+            duration: Duration::from_millis(1500),
+            length: 9,
+        });
+        let data = r#""data":{"pool_id":"local","worker_id":"local-worker-2","task_id":"t","result":{"success":true,"exit_code":0,"duration_ms":1500,"length":9},"success":true,"severity":"info"}"#;
+        assert!(frame.contains(data), "{frame}");
+    }
+}
