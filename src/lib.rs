@@ -13,5 +13,6 @@ pub mod resilience;
 pub mod model;
 pub mod ports;
 
+pub mod executor;
 pub mod feed;
 pub mod store;

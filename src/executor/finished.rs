@@ -1,0 +1,169 @@
+//! How a run ended, and the sentence that tells a person why.
+
+use std::time::Duration;
+
+use super::job::Job;
+
+/// How much of a complaint becomes part of the error.
+pub(super) const COMPLAINT_BYTES_MAX: usize = 2 << 10;
+
+/// Signals by number that a person is likely to meet.
+const SIGNAL_NAMES: [(i32, &str); 9] = [
+    (1, "SIGHUP"),
+    (2, "SIGINT"),
+    (3, "SIGQUIT"),
+    (6, "SIGABRT"),
+    (7, "SIGBUS"),
+    (8, "SIGFPE"),
+    (9, "SIGKILL"),
+    (11, "SIGSEGV"),
+    (15, "SIGTERM"),
+];
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    pub ending: Ending,
+    /// The answer; when the run did not succeed, as much of one as there was. No longer than `result_bytes_max`.
+    pub result: String,
+    /// Whether the result has lost its end to that limit.
+    pub truncated: bool,
+    pub exit_code: Option<i32>,
+    pub exit_signal: Option<i32>,
+    pub duration: Duration,
+    /// What the agent counted, if it speaks stream-json.
+    pub usage: Option<Usage>,
+    /// Whether the agent itself called its answer an error, as it does without a login or over a usage limit.
+    pub refused: bool,
+    /// For every ending but success: one sentence for a person, with the last lines of what the process complained of.
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Succeeded,
+    Failed,
+    TimedOut,
+    Cancelled,
+    /// Stopped with the daemon, or not started because of that; it may run again.
+    Shutdown,
+    /// There never was a process.
+    NotStarted,
+}
+
+/// What an agent says that its work has taken.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Usage {
+    pub cost_usd: Option<f64>,
+    /// As counted by the agent, without what it read from its cache.
+    pub input_tokens: Option<u64>,
+    pub output_tokens: Option<u64>,
+    pub turns: Option<u64>,
+    /// To continue the conversation with.
+    pub session_id: Option<String>,
+}
+
+/// How the process itself ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    Code(i32),
+    Signal(i32),
+    /// It was killed, and the kernel has not let go of it.
+    Stuck,
+}
+
+impl Exit {
+    fn code(self) -> Option<i32> {
+        if let Exit::Code(code) = self { Some(code) } else { None }
+    }
+
+    fn signal(self) -> Option<i32> {
+        if let Exit::Signal(signal) = self { Some(signal) } else { None }
+    }
+}
+
+/// Everything that is known when the process has gone.
+pub(super) struct Evidence {
+    /// Set when the run was ended from outside.
+    pub(super) stopped: Option<Ending>,
+    pub(super) exit: Exit,
+    pub(super) result: String,
+    pub(super) truncated: bool,
+    pub(super) refused: bool,
+    pub(super) usage: Option<Usage>,
+    /// The last lines of what it complained of; may be empty.
+    pub(super) complaint: String,
+    pub(super) duration: Duration,
+}
+
+impl Evidence {
+    pub(super) fn judge(self, job: &Job) -> Finished {
+        let ending = self.ending();
+        Finished {
+            ending,
+            error: self.sentence(ending, job),
+            result: self.result,
+            truncated: self.truncated,
+            exit_code: self.exit.code(),
+            exit_signal: self.exit.signal(),
+            duration: self.duration,
+            usage: self.usage,
+            refused: self.refused,
+        }
+    }
+
+    fn ending(&self) -> Ending {
+        match (self.stopped, self.exit) {
+            (Some(ending), _) => ending,
+            (None, Exit::Code(0)) if !self.refused => Ending::Succeeded,
+            (None, _) => Ending::Failed,
+        }
+    }
+
+    fn sentence(&self, ending: Ending, job: &Job) -> Option<String> {
+        let program = job.argv.first().map_or("", String::as_str);
+        let what = match ending {
+            Ending::Succeeded | Ending::NotStarted => return None,
+            Ending::TimedOut => {
+                format!("`{program}` had not finished after {:?} and was ended", job.timeout)
+            }
+            Ending::Cancelled => return Some(format!("cancelled while `{program}` was running")),
+            Ending::Shutdown => {
+                return Some(format!("the daemon was stopped while `{program}` was running"));
+            }
+            Ending::Failed if self.refused => {
+                return Some(format!("`{program}` answered with an error: {}", self.complaint));
+            }
+            Ending::Failed => self.failure(program),
+        };
+        Some(if self.complaint.is_empty() { what } else { format!("{what}: {}", self.complaint) })
+    }
+
+    fn failure(&self, program: &str) -> String {
+        match self.exit {
+            Exit::Code(code) => format!("`{program}` ended with exit code {code}"),
+            Exit::Signal(number) => match SIGNAL_NAMES.iter().find(|(known, _)| *known == number) {
+                Some((_, name)) => format!("`{program}` was killed by signal {number} ({name})"),
+                None => format!("`{program}` was killed by signal {number}"),
+            },
+            Exit::Stuck => format!("`{program}` was killed and does not end; it may be waiting for a dead file system"),
+        }
+    }
+}
+
+impl Finished {
+    /// The end of a run that never had a process.
+    pub(super) fn without_process(ending: Ending, error: String) -> Finished {
+        Finished {
+            ending,
+            result: String::new(),
+            truncated: false,
+            exit_code: None,
+            exit_signal: None,
+            duration: Duration::ZERO,
+            usage: None,
+            refused: false,
+            error: Some(error),
+        }
+    }
+}
