@@ -13,6 +13,7 @@ pub mod resilience;
 pub mod model;
 pub mod ports;
 
+pub mod control;
 pub mod executor;
 pub mod feed;
 pub mod store;

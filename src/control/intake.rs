@@ -1,0 +1,351 @@
+//! From the wire to the model: every request is checked and turned into a typed command here, once.
+
+use super::wire::{self, Request};
+use crate::clock::{Clock, new_id};
+use crate::model::command::{AddWatch, Ask, Command, IntoThread, Party, Refusal, Send, Submit};
+use crate::model::id::{MessageId, ModuleName, PoolId, TaskId, ThreadId, is_name};
+use crate::model::limits;
+use crate::model::message::Status;
+use crate::model::pool::{ExecutorKind, PoolRow, PoolStatus};
+use crate::model::task::{OnCrash, TaskInput};
+use crate::ports::{IdKind, Reader, Readers, Resolved};
+use serde_json::Value;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What holds where a request says nothing.
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    pub ask_timeout: Duration,
+    pub watch_timeout: Duration,
+    pub task_timeout: Duration,
+    pub queue_max: usize,
+    /// The pool that exists from the first start.
+    pub pool: PoolId,
+}
+
+/// The command that a request stands for; `None` when it is a read.
+pub(super) fn command(
+    request: &Request,
+    defaults: &Defaults,
+    clock: &dyn Clock,
+    ids: &mut Ids<'_>,
+) -> Result<Option<Command>, Refusal> {
+    Ok(Some(match request {
+        Request::PollStatus(_) => Command::Status,
+        Request::PollAdd(args) => Command::AddWatch(add_watch(args, defaults)?),
+        Request::PollRemove(args) => Command::RemoveWatch { name: ids.resolve(IdKind::Watch, &args.id)? },
+        Request::PollWait(args) => Command::WaitWatch {
+            name: ids.resolve(IdKind::Watch, &args.id)?,
+            timeout: args.timeout_seconds.map(|seconds| duration("timeout_seconds", seconds)).transpose()?,
+        },
+        Request::MessageSend(args) => Command::Send(send(args)?),
+        Request::MessageReply(args) => Command::Reply {
+            id: MessageId::from(new_id()),
+            question: MessageId::from(ids.resolve(IdKind::Message, &args.id)?),
+            content: content("content", &args.content)?,
+        },
+        Request::MessageUpdate(args) => Command::Update {
+            id: MessageId::from(ids.resolve(IdKind::Message, &args.id)?),
+            status: args.status.as_deref().map(own_status).transpose()?,
+            content: args.content.as_deref().map(|text| content("content", text)).transpose()?,
+        },
+        Request::ModuleAdd(args) => Command::AddModule {
+            name: ModuleName::from(name("name", &args.name)?),
+            directory: absolute("directory", &args.directory)?,
+        },
+        Request::ModuleRemove(args) => Command::RemoveModule { name: ModuleName::new(&args.name) },
+        Request::Ask(args) => Command::Ask(ask(args, defaults)?),
+        Request::PoolCreate(args) => Command::CreatePool(pool(args, defaults, clock)?),
+        Request::PoolList(_) => Command::ListPools,
+        Request::PoolStatus(args) => Command::ShowPool { id: pool_id(&args.pool_id) },
+        Request::TaskSubmit(args) => Command::Submit(submit(args, defaults)?),
+        Request::TaskWait(args) => Command::WaitTask {
+            id: TaskId::from(ids.resolve(IdKind::Task, &args.task_id)?),
+            timeout: args.timeout_seconds.map(|seconds| duration("timeout_seconds", seconds)).transpose()?,
+        },
+        Request::TaskCancel(args) => {
+            Command::CancelTask { id: TaskId::from(ids.resolve(IdKind::Task, &args.task_id)?) }
+        }
+        Request::DaemonStop(_) => Command::Stop,
+        Request::PollList(_)
+        | Request::PollShow(_)
+        | Request::MessageShow(_)
+        | Request::MessageList(_)
+        | Request::MessageSearch(_)
+        | Request::ThreadList(_)
+        | Request::ThreadShow(_)
+        | Request::ModuleList(_)
+        | Request::TaskShow(_)
+        | Request::TaskList(_)
+        | Request::TaskLog(_)
+        | Request::EventFollow(_) => return Ok(None),
+    }))
+}
+
+/// Turns what a person typed into whole ids; reads the store only when the text is not one already.
+pub(super) struct Ids<'a> {
+    pub(super) reader: &'a mut Option<Box<dyn Reader>>,
+    pub(super) readers: &'a dyn Readers,
+}
+
+/// The connection's own reader, opened when it is first needed.
+pub(super) fn open<'a>(
+    slot: &'a mut Option<Box<dyn Reader>>,
+    readers: &dyn Readers,
+) -> Result<&'a mut dyn Reader, Refusal> {
+    Ok(match slot {
+        Some(reader) => &mut **reader,
+        None => &mut **slot.insert(readers.open()?),
+    })
+}
+
+const UUID_BYTES: usize = 36;
+
+impl Ids<'_> {
+    pub(super) fn resolve(&mut self, kind: IdKind, text: &str) -> Result<String, Refusal> {
+        if text.len() == UUID_BYTES {
+            return Ok(text.to_owned());
+        }
+        resolve(open(self.reader, self.readers)?, kind, text)
+    }
+}
+
+pub(super) fn resolve(reader: &mut dyn Reader, kind: IdKind, text: &str) -> Result<String, Refusal> {
+    match reader.resolve(kind, text)? {
+        Resolved::One(id) => Ok(id),
+        // Whoever decides says that it does not exist.
+        Resolved::None => Ok(text.to_owned()),
+        Resolved::Many(some) => {
+            Err(Refusal::not_found(format!("{text:?} could be any of {}; give more of it", some.join(", "))))
+        }
+    }
+}
+
+fn add_watch(args: &wire::PollAdd, defaults: &Defaults) -> Result<AddWatch, Refusal> {
+    let timeout = match args.timeout_seconds {
+        Some(seconds) => duration("timeout_seconds", seconds)?,
+        None => defaults.watch_timeout,
+    };
+    let id = |what: &str, text: &Option<String>| text.as_deref().map(|text| any_id(what, text)).transpose();
+    Ok(AddWatch {
+        message_id: id("message_id", &args.message_id)?.map(MessageId::from),
+        task_id: id("task_id", &args.task_id)?.map(TaskId::from),
+        thread_id: id("thread_id", &args.thread_id)?.map(ThreadId::from),
+        source: id("source", &args.source)?.map(ModuleName::from),
+        target: id("target", &args.target)?.map(ModuleName::from),
+        timeout,
+        must_exist: args.must_exist,
+    })
+}
+
+fn send(args: &wire::MessageSend) -> Result<Send, Refusal> {
+    Ok(Send {
+        id: MessageId::from(new_id()),
+        thread: thread(args.thread.as_deref(), args.title.clone())?,
+        from: party("from", &args.from)?,
+        to: party("to", &args.to)?,
+        content: content("content", &args.content)?,
+        metadata: object("metadata", args.metadata.as_ref())?,
+    })
+}
+
+fn ask(args: &wire::Ask, defaults: &Defaults) -> Result<Ask, Refusal> {
+    Ok(Ask {
+        question: MessageId::from(new_id()),
+        response: MessageId::from(new_id()),
+        task: TaskId::from(new_id()),
+        thread: thread(args.thread.as_deref(), None)?,
+        from: party("from", &args.from)?,
+        to: party("to", &args.to)?,
+        pool: args.pool.as_deref().map_or_else(|| defaults.pool.clone(), pool_id),
+        prompt: content("prompt", &args.prompt)?,
+        context: object("context", args.context.as_ref())?,
+        system_prompt: bounded("system_prompt", args.system_prompt.clone(), limits::JSON_BYTES_MAX)?,
+        timeout: task_timeout(args.timeout_seconds)?.unwrap_or(defaults.ask_timeout),
+        no_wait: args.no_wait,
+    })
+}
+
+fn submit(args: &wire::TaskSubmit, defaults: &Defaults) -> Result<Submit, Refusal> {
+    content("prompt", &args.prompt)?;
+    let priority = args.priority.unwrap_or(0);
+    if !(limits::PRIORITY_MIN..=limits::PRIORITY_MAX).contains(&priority) {
+        let (least, most) = (limits::PRIORITY_MIN, limits::PRIORITY_MAX);
+        return Err(Refusal::bad_request(format!("priority is {priority}; it goes from {least} to {most}")));
+    }
+    let retries_max = args.retries.unwrap_or(0);
+    if retries_max > limits::RETRIES_MAX {
+        return Err(Refusal::bad_request(format!("retries is {retries_max}; at most {} are", limits::RETRIES_MAX)));
+    }
+    let repo = args.context.as_ref().and_then(|context| context.get("repo")).and_then(Value::as_str);
+    let directory = match (&args.dir, repo) {
+        (Some(dir), _) => Some(absolute("dir", dir)?),
+        (None, Some(repo)) if Path::new(repo).is_absolute() && Path::new(repo).is_dir() => Some(repo.to_owned()),
+        (None, _) => None,
+    };
+    Ok(Submit {
+        id: TaskId::from(new_id()),
+        pool: args.pool_id.as_deref().map_or_else(|| defaults.pool.clone(), pool_id),
+        input: TaskInput {
+            prompt: args.prompt.clone(),
+            context: object("context", args.context.as_ref())?,
+            directory,
+            system_prompt: bounded("system_prompt", args.system_prompt.clone(), limits::JSON_BYTES_MAX)?,
+        },
+        priority,
+        timeout: task_timeout(args.timeout_seconds)?,
+        key: bounded("key", args.key.clone(), limits::ID_BYTES_MAX)?,
+        delay: args.delay_seconds.map_or(Ok(Duration::ZERO), |seconds| duration("delay_seconds", seconds))?,
+        retries_max,
+        on_crash: args.on_crash.as_deref().map(on_crash).transpose()?,
+    })
+}
+
+fn pool(args: &wire::PoolCreate, defaults: &Defaults, clock: &dyn Clock) -> Result<PoolRow, Refusal> {
+    let executor = args.executor.as_deref().unwrap_or("command");
+    let executor = ExecutorKind::parse(executor)
+        .ok_or_else(|| Refusal::bad_request(format!("executor is {executor:?}; it is command or echo")))?;
+    if args.command.as_ref().is_some_and(|command| command.first().is_none_or(String::is_empty)) {
+        return Err(Refusal::bad_request("command needs at least the program's name"));
+    }
+    if executor == ExecutorKind::Echo && args.command.is_some() {
+        return Err(Refusal::bad_request("the echo executor runs no command; leave out one of the two"));
+    }
+    let queue_max = args.queue_max.unwrap_or(defaults.queue_max);
+    if queue_max == 0 || queue_max > 1_000_000 {
+        return Err(Refusal::bad_request(format!("queue_max is {queue_max}; it goes from 1 to 1000000")));
+    }
+    Ok(PoolRow {
+        id: PoolId::from(name("pool_id", &args.pool_id)?),
+        group: args.group.as_deref().map(|group| name("group", group)).transpose()?,
+        executor,
+        command: args.command.clone(),
+        directory: args.dir.as_deref().map(|dir| absolute("dir", dir)).transpose()?,
+        queue_max,
+        timeout: task_timeout(args.timeout_seconds)?.unwrap_or(defaults.task_timeout),
+        status: PoolStatus::Running,
+        submitted: 0,
+        completed: 0,
+        failed: 0,
+        created_at: clock.wall(),
+        started_at: None,
+    })
+}
+
+/// `pool_local` is what the original calls the default pool.
+pub(super) fn pool_id(text: &str) -> PoolId {
+    PoolId::new(if text == "pool_local" { "local" } else { text })
+}
+
+fn thread(id: Option<&str>, title: Option<String>) -> Result<IntoThread, Refusal> {
+    Ok(match id {
+        Some(id) => IntoThread::Existing(ThreadId::from(any_id("thread", id)?)),
+        None => {
+            IntoThread::New { id: ThreadId::from(new_id()), title: bounded("title", title, limits::ID_BYTES_MAX * 4)? }
+        }
+    })
+}
+
+/// A module's name, or an absolute directory whose base name stands for one.
+fn party(what: &str, text: &str) -> Result<Party, Refusal> {
+    if !text.contains('/') {
+        return Ok(Party::Module(ModuleName::from(any_id(what, text)?)));
+    }
+    let path = absolute(what, text)?;
+    if !Path::new(&path).is_dir() {
+        return Err(Refusal::not_found(format!("{path} is no directory")));
+    }
+    let name = Path::new(&path).file_name().map_or("/".into(), |name| name.to_string_lossy().into_owned());
+    Ok(Party::Directory { name: ModuleName::from(any_id(what, &name)?), path })
+}
+
+fn own_status(word: &str) -> Result<Status, Refusal> {
+    match Status::parse(word) {
+        status @ (Status::Pending | Status::Processing | Status::Complete | Status::Failed) => Ok(status),
+        _ => Err(Refusal::bad_request(format!(
+            "status is {word:?}; it is one of pending, processing, complete and failed"
+        ))),
+    }
+}
+
+fn on_crash(word: &str) -> Result<OnCrash, Refusal> {
+    OnCrash::parse(word).ok_or_else(|| Refusal::bad_request(format!("on_crash is {word:?}; it is requeue or fail")))
+}
+
+fn name(what: &str, text: &str) -> Result<String, Refusal> {
+    if is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(Refusal::bad_request(format!(
+        "{what} {text:?} is no name: letters, digits, '.', '_' and '-', the first a letter or digit, at most {} of them",
+        limits::NAME_BYTES_MAX
+    )))
+}
+
+/// An id or a name that a foreign program may have chosen.
+fn any_id(what: &str, text: &str) -> Result<String, Refusal> {
+    if text.is_empty() || text.len() > limits::ID_BYTES_MAX {
+        return Err(Refusal::bad_request(format!("{what} must have 1 to {} bytes", limits::ID_BYTES_MAX)));
+    }
+    Ok(text.to_owned())
+}
+
+fn content(what: &str, text: &str) -> Result<Arc<str>, Refusal> {
+    if text.len() > limits::CONTENT_BYTES_MAX {
+        let message = format!("{what} has {} bytes; at most {} are", text.len(), limits::CONTENT_BYTES_MAX);
+        return Err(Refusal::new(crate::model::command::Code::TooLarge, message));
+    }
+    Ok(Arc::from(text))
+}
+
+fn bounded(what: &str, text: Option<String>, bytes_max: usize) -> Result<Option<String>, Refusal> {
+    match text {
+        Some(text) if text.len() > bytes_max => {
+            let message = format!("{what} has {} bytes; at most {bytes_max} are", text.len());
+            Err(Refusal::new(crate::model::command::Code::TooLarge, message))
+        }
+        text => Ok(text),
+    }
+}
+
+fn object(what: &str, value: Option<&Value>) -> Result<Option<String>, Refusal> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(object)) => {
+            let text = serde_json::to_string(object).map_err(|error| Refusal::bad_request(error.to_string()))?;
+            bounded(what, Some(text), limits::JSON_BYTES_MAX)
+        }
+        Some(_) => Err(Refusal::bad_request(format!("{what} must be a JSON object"))),
+    }
+}
+
+fn absolute(what: &str, path: &str) -> Result<String, Refusal> {
+    if Path::new(path).is_absolute() && !path.contains('\0') {
+        return bounded(what, Some(path.to_owned()), 4096).map(Option::unwrap_or_default);
+    }
+    Err(Refusal::bad_request(format!("{what} is {path:?}; it must be an absolute path")))
+}
+
+fn duration(what: &str, seconds: f64) -> Result<Duration, Refusal> {
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if duration <= limits::WAIT_MAX => Ok(duration),
+        _ => {
+            Err(Refusal::bad_request(format!("{what} is {seconds}; it goes from 0 to {}", limits::WAIT_MAX.as_secs())))
+        }
+    }
+}
+
+fn task_timeout(seconds: Option<f64>) -> Result<Option<Duration>, Refusal> {
+    let Some(seconds) = seconds else { return Ok(None) };
+    let range = limits::TASK_TIMEOUT_MIN..=limits::TASK_TIMEOUT_MAX;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(timeout) if range.contains(&timeout) => Ok(Some(timeout)),
+        _ => Err(Refusal::bad_request(format!(
+            "timeout_seconds is {seconds}; it goes from {} to {}",
+            limits::TASK_TIMEOUT_MIN.as_secs_f64(),
+            limits::TASK_TIMEOUT_MAX.as_secs()
+        ))),
+    }
+}

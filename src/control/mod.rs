@@ -1,0 +1,17 @@
+//! The control socket: a Unix stream with one JSON object a line. The door of the command line and of other programs.
+
+pub mod wire;
+
+mod client;
+mod connection;
+mod intake;
+mod lines;
+mod reads;
+mod server;
+mod shown;
+#[cfg(test)]
+mod tests;
+
+pub use client::{Client, ClientError, Closer, Followed, PATIENCE};
+pub use intake::Defaults;
+pub use server::{About, Server};

@@ -1,0 +1,237 @@
+//! The listener: lets in whoever may come, as many as there is room for, and ends them all.
+
+use super::connection;
+use super::intake::Defaults;
+use super::wire::DaemonStatus;
+use crate::clock::{Clock, Tick};
+use crate::feed::Feed;
+use crate::model::command::HubStatus;
+use crate::ports::{Asker, Readers};
+use crate::thread::{Bell, Joined};
+use rustix::event::{PollFd, PollFlags, poll};
+use std::io::{self, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Connections at a time; each costs two threads.
+const CONNECTIONS_MAX: usize = 128;
+/// How long a peer may take over one line, or take no bytes, before it is closed.
+const PEER_PATIENCE: Duration = Duration::from_secs(30);
+const ROOT: u32 = 0;
+
+/// What the daemon is, as `poll status` tells it.
+#[derive(Clone, Debug)]
+pub struct About {
+    pub state_dir: String,
+    pub socket: String,
+    pub database: String,
+    pub listen: Option<String>,
+    pub interval_seconds: f64,
+    pub max_messages: usize,
+    /// Read anew each time: it can be changed while the daemon runs.
+    pub log_level: fn() -> String,
+}
+
+/// What every connection shares.
+pub(super) struct Context {
+    pub(super) asker: Arc<dyn Asker>,
+    pub(super) readers: Arc<dyn Readers>,
+    pub(super) feed: Arc<Feed>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) defaults: Defaults,
+    pub(super) patience: Duration,
+    about: About,
+    started_tick: Tick,
+    started_at: String,
+    connections: AtomicUsize,
+}
+
+impl Context {
+    pub(super) fn status(&self, hub: HubStatus) -> DaemonStatus {
+        let about = &self.about;
+        DaemonStatus {
+            running: true,
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state_dir: about.state_dir.clone(),
+            socket: about.socket.clone(),
+            database: about.database.clone(),
+            listen: about.listen.clone(),
+            started_at: self.started_at.clone(),
+            uptime_seconds: self.clock.tick().since(self.started_tick).as_secs_f64(),
+            interval_seconds: about.interval_seconds,
+            max_messages: about.max_messages,
+            active_messages: hub.active_messages,
+            pools: hub.pools,
+            tasks_queued: hub.tasks_queued,
+            tasks_running: hub.tasks_running,
+            upstreams: 0,
+            connections: self.connections.load(Ordering::Relaxed),
+            seq: hub.seq,
+            epoch: self.feed.epoch().to_owned(),
+            degraded: hub.degraded,
+            log_level: (about.log_level)(),
+        }
+    }
+}
+
+/// The open door. Dropping it ends every connection.
+pub struct Server {
+    bell: Arc<Bell>,
+    accepting: Option<Joined<Vec<Served>>>,
+    served: Vec<Served>,
+}
+
+/// One connection's stream, to end it with, and its thread.
+struct Served {
+    stream: UnixStream,
+    thread: Joined<()>,
+}
+
+impl Server {
+    /// Starts to accept.
+    ///
+    /// # Errors
+    /// No thread or no file descriptor is left.
+    pub fn start(
+        listener: UnixListener,
+        asker: Arc<dyn Asker>,
+        readers: Arc<dyn Readers>,
+        feed: Arc<Feed>,
+        clock: Arc<dyn Clock>,
+        defaults: Defaults,
+        about: About,
+    ) -> io::Result<Server> {
+        Server::start_with(PEER_PATIENCE, listener, asker, readers, feed, clock, defaults, about)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "as start, and for tests another patience")]
+    pub(super) fn start_with(
+        patience: Duration,
+        listener: UnixListener,
+        asker: Arc<dyn Asker>,
+        readers: Arc<dyn Readers>,
+        feed: Arc<Feed>,
+        clock: Arc<dyn Clock>,
+        defaults: Defaults,
+        about: About,
+    ) -> io::Result<Server> {
+        let now = clock.now();
+        let context = Arc::new(Context {
+            asker,
+            readers,
+            feed,
+            clock,
+            defaults,
+            patience,
+            about,
+            started_tick: now.tick,
+            started_at: now.wall.to_string(),
+            connections: AtomicUsize::new(0),
+        });
+        let bell = Arc::new(Bell::new()?);
+        listener.set_nonblocking(true)?;
+        let ringing = Arc::clone(&bell);
+        let accepting = Joined::spawn("control", move || accept(&listener, &ringing, &context))?;
+        Ok(Server { bell, accepting: Some(accepting), served: Vec::new() })
+    }
+
+    /// Lets nobody else in; those inside stay.
+    pub fn close_door(&mut self) {
+        self.bell.ring();
+        if let Some(accepting) = self.accepting.take() {
+            self.served = accepting.join().unwrap_or_default();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.close_door();
+        for served in &self.served {
+            let _ = served.stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn accept(listener: &UnixListener, bell: &Bell, context: &Arc<Context>) -> Vec<Served> {
+    let mut served: Vec<Served> = Vec::new();
+    let mut number = 0;
+    loop {
+        let mut fds = [PollFd::new(listener, PollFlags::IN), PollFd::new(bell, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => log::error!("the control socket cannot be waited on: {error}"),
+        }
+        if fds[1].revents().contains(PollFlags::IN) {
+            return served;
+        }
+        served.retain(|served| !served.thread.is_finished());
+        match listener.accept() {
+            Ok((stream, _)) => {
+                number += 1;
+                served.extend(admit(stream, number, context));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => out_of_descriptors(&error, &mut served, bell),
+        }
+    }
+}
+
+/// Nothing can be accepted just now. The waiting connection stays readable, so wait a moment instead of spinning.
+fn out_of_descriptors(error: &io::Error, served: &mut Vec<Served>, bell: &Bell) {
+    log::warn!("a connection could not be accepted: {error}");
+    let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    let _ = poll(&mut [PollFd::new(bell, PollFlags::IN)], Some(&pause));
+    served.retain(|served| !served.thread.is_finished());
+}
+
+fn admit(stream: UnixStream, number: u64, context: &Arc<Context>) -> Option<Served> {
+    if let Err(refusal) = may_come_in(&stream, context) {
+        turn_away(&stream, refusal);
+        return None;
+    }
+    let other = stream.try_clone().ok()?;
+    let connection = Arc::clone(context);
+    context.connections.fetch_add(1, Ordering::Relaxed);
+    let thread = Joined::spawn(format!("ctl-{number}r"), move || {
+        if let Err(error) = connection::serve(&stream, number, &connection) {
+            log::debug!("connection {number} ended: {error}");
+        }
+        connection.connections.fetch_sub(1, Ordering::Relaxed);
+    });
+    match thread {
+        Ok(thread) => Some(Served { stream: other, thread }),
+        Err(error) => {
+            context.connections.fetch_sub(1, Ordering::Relaxed);
+            log::warn!("a connection could not be served: {error}");
+            None
+        }
+    }
+}
+
+fn may_come_in(stream: &UnixStream, context: &Context) -> Result<(), &'static str> {
+    let peer = rustix::net::sockopt::socket_peercred(stream).map_err(|_| "forbidden")?;
+    if peer.uid.as_raw() != rustix::process::geteuid().as_raw() && peer.uid.as_raw() != ROOT {
+        return Err("forbidden");
+    }
+    if context.connections.load(Ordering::Relaxed) >= CONNECTIONS_MAX {
+        return Err("busy");
+    }
+    Ok(())
+}
+
+fn turn_away(stream: &UnixStream, code: &str) {
+    let message = match code {
+        "busy" => format!("{CONNECTIONS_MAX} connections are open already; close one or try again"),
+        _ => "only the daemon's own user and root may use this socket".to_owned(),
+    };
+    let retry = if code == "busy" { r#","retry_after_ms":250"# } else { "" };
+    let line = format!(r#"{{"v":1,"id":null,"ok":false,"error":{{"code":"{code}","message":"{message}"{retry}}}}}"#);
+    // One short line into an empty buffer does not block; if it does not fit, the closed connection says enough.
+    let _ = stream.set_nonblocking(true);
+    let _ = (&*stream).write_all(format!("{line}\n").as_bytes());
+}
