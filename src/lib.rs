@@ -16,4 +16,5 @@ pub mod ports;
 pub mod control;
 pub mod executor;
 pub mod feed;
+pub mod service;
 pub mod store;

@@ -1,0 +1,225 @@
+//! One directory that others must not get into: made or tightened, or refused.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
+
+const OWNER_ONLY: u32 = 0o700;
+const PERMISSIONS: u32 = 0o777;
+const WRITABLE_BY_ALL: u32 = 0o002;
+/// In a sticky directory nobody can replace what is somebody else's.
+const STICKY: u32 = 0o1000;
+
+/// Who looks after a directory, and so how strictly it is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Custody {
+    /// Ours alone: made 0700, and made so again if it was wider.
+    Ours,
+    /// Made by the supervisor, whose unit decides about the group.
+    Supervisor,
+    /// Holds a socket whose path somebody chose, and may hold other things: never changed.
+    Chosen,
+}
+
+/// Why a directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    #[error(
+        "{} belongs to user {owner}, but this is user {us}; choose another directory, or run as its owner",
+        path.display()
+    )]
+    Foreign { path: PathBuf, owner: u32, us: u32 },
+    #[error("everybody may write to {}; make it private (chmod go-w) or choose another directory", path.display())]
+    WritableByAll { path: PathBuf },
+    #[error("{} is not a directory", path.display())]
+    NotADirectory { path: PathBuf },
+    #[error("could not {doing} {}: {source}", path.display())]
+    Io { path: PathBuf, doing: &'static str, source: io::Error },
+}
+
+/// Makes `path` and every parent that is missing.
+pub(super) fn make_with_parents(path: &Path) -> Result<(), DirectoryError> {
+    match (make(path), path.parent()) {
+        (Err(DirectoryError::Io { source, .. }), Some(parent)) if source.kind() == io::ErrorKind::NotFound => {
+            make_with_parents(parent)?;
+            make(path)
+        }
+        (made, _) => made,
+    }
+}
+
+/// Makes `path` if it is missing. The umask can only narrow 0700, which [`secure`] undoes.
+pub(super) fn make(path: &Path) -> Result<(), DirectoryError> {
+    match DirBuilder::new().mode(OWNER_ONLY).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(path, "make", error)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a directory that others could have put something into; makes one of ours 0700.
+pub(super) fn secure(path: &Path, custody: Custody) -> Result<(), DirectoryError> {
+    let us = geteuid().as_raw();
+    let directory = open(path, us)?;
+    let found = directory.metadata().map_err(|error| failed(path, "look at", error))?;
+    if found.uid() != us && !(custody == Custody::Chosen && found.uid() == 0) {
+        return Err(DirectoryError::Foreign { path: path.to_owned(), owner: found.uid(), us });
+    }
+    let shared_safely = custody == Custody::Chosen && found.mode() & STICKY != 0;
+    if found.mode() & WRITABLE_BY_ALL != 0 && !shared_safely {
+        return Err(DirectoryError::WritableByAll { path: path.to_owned() });
+    }
+    if custody == Custody::Ours && found.mode() & PERMISSIONS != OWNER_ONLY {
+        // Through the open directory, so that it is the one that was looked at.
+        let narrowed = directory.set_permissions(Permissions::from_mode(OWNER_ONLY));
+        narrowed.map_err(|error| failed(path, "make private", error))?;
+    }
+    Ok(())
+}
+
+/// Opens the directory itself. A symbolic link is followed only when we or root made it, and where nobody else can
+/// swap it between our looking and our opening.
+fn open(path: &Path, us: u32) -> Result<File, DirectoryError> {
+    if let Some(parent) = path.parent() {
+        let around = fs::metadata(parent).map_err(|error| failed(parent, "look at", error))?;
+        if around.mode() & WRITABLE_BY_ALL != 0 && around.mode() & STICKY == 0 {
+            return Err(DirectoryError::WritableByAll { path: parent.to_owned() });
+        }
+    }
+    let found = fs::symlink_metadata(path).map_err(|error| failed(path, "look at", error))?;
+    let mut flags = OFlags::DIRECTORY;
+    if !found.is_symlink() {
+        flags |= OFlags::NOFOLLOW;
+    } else if found.uid() != us && found.uid() != 0 {
+        return Err(DirectoryError::Foreign { path: path.to_owned(), owner: found.uid(), us });
+    }
+    // The bits of the flags are C's own numbers; none of them is near the sign.
+    match OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            Err(DirectoryError::NotADirectory { path: path.to_owned() })
+        }
+        opened => opened.map_err(|error| failed(path, "open", error)),
+    }
+}
+
+fn failed(path: &Path, doing: &'static str, source: io::Error) -> DirectoryError {
+    DirectoryError::Io { path: path.to_owned(), doing, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{chown, lchown, symlink};
+
+    const NOBODY: u32 = 65534;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Only root can give files away; elsewhere the tests that need it have nothing to look at.
+    fn can_give_away() -> bool {
+        geteuid().is_root()
+    }
+
+    #[test]
+    fn missing_parents_are_made_private_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b/c");
+        make_with_parents(&deep).unwrap();
+        make_with_parents(&deep).unwrap();
+        for path in [deep.as_path(), deep.parent().unwrap()] {
+            assert_eq!(mode(path), 0o700);
+        }
+    }
+
+    #[test]
+    fn a_directory_of_ours_is_narrowed_and_a_chosen_one_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        for (custody, before, after) in [
+            (Custody::Ours, 0o775, 0o700),
+            (Custody::Ours, 0o700, 0o700),
+            (Custody::Supervisor, 0o750, 0o750),
+            (Custody::Chosen, 0o755, 0o755),
+            (Custody::Chosen, 0o1777, 0o1777),
+        ] {
+            set_mode(dir.path(), before);
+            secure(dir.path(), custody).unwrap();
+            assert_eq!(mode(dir.path()), after, "{custody:?} {before:o}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_everybody_may_write_to_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for (custody, mode) in
+            [(Custody::Ours, 0o777), (Custody::Ours, 0o1777), (Custody::Supervisor, 0o777), (Custody::Chosen, 0o777)]
+        {
+            set_mode(dir.path(), mode);
+            let error = secure(dir.path(), custody).unwrap_err();
+            assert!(matches!(error, DirectoryError::WritableByAll { .. }), "{custody:?} {mode:o}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_directory_in_which_everybody_could_swap_ours_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = dir.path().join("ours");
+        make(&ours).unwrap();
+        set_mode(dir.path(), 0o777);
+        assert!(
+            matches!(secure(&ours, Custody::Ours), Err(DirectoryError::WritableByAll { path }) if path == dir.path())
+        );
+        set_mode(dir.path(), 0o1777);
+        secure(&ours, Custody::Ours).unwrap();
+    }
+
+    #[test]
+    fn a_directory_of_somebody_else_is_refused() {
+        if !can_give_away() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let theirs = dir.path().join("theirs");
+        make(&theirs).unwrap();
+        chown(&theirs, Some(NOBODY), None).unwrap();
+        for custody in [Custody::Ours, Custody::Supervisor, Custody::Chosen] {
+            let error = secure(&theirs, custody).unwrap_err();
+            assert!(matches!(error, DirectoryError::Foreign { owner: NOBODY, .. }), "{custody:?}: {error}");
+        }
+        assert_eq!(mode(&theirs), 0o700);
+    }
+
+    #[test]
+    fn a_link_is_followed_only_when_we_made_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+        make(&target).unwrap();
+        set_mode(&target, 0o755);
+        symlink(&target, &link).unwrap();
+        secure(&link, Custody::Ours).unwrap();
+        assert_eq!(mode(&target), 0o700);
+        if can_give_away() {
+            set_mode(&target, 0o755);
+            lchown(&link, Some(NOBODY), None).unwrap();
+            assert!(matches!(secure(&link, Custody::Ours), Err(DirectoryError::Foreign { .. })));
+            assert_eq!(mode(&target), 0o755);
+        }
+    }
+
+    #[test]
+    fn a_file_in_its_place_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        make(&file).unwrap();
+        assert!(matches!(secure(&file, Custody::Ours), Err(DirectoryError::NotADirectory { .. })));
+    }
+}

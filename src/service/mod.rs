@@ -1,0 +1,19 @@
+//! What makes the program a system service: where its files live, one daemon per state directory, its socket,
+//! signals, the supervisor's notifications, detaching and logging.
+
+mod detach;
+mod directory;
+mod inherited;
+mod lock;
+pub mod logging;
+pub mod notify;
+mod paths;
+mod signals;
+mod socket;
+
+pub use detach::{DetachError, Detached, Report, Reporter, detach};
+pub use directory::DirectoryError;
+pub use lock::{Holder, Lock, LockError, holder};
+pub use paths::{PathOptions, Paths, PathsError};
+pub use signals::{Signal, Signals};
+pub use socket::{ControlSocket, SocketError};
