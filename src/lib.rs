@@ -14,6 +14,7 @@ pub mod model;
 pub mod ports;
 
 pub mod control;
+pub mod daemon;
 pub mod executor;
 pub mod feed;
 pub mod service;

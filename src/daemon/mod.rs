@@ -1,0 +1,274 @@
+//! Wires the rooms to threads. [`run`] is the table of contents: what is started, in which order, and how it ends.
+
+mod adversity;
+mod housekeeping;
+mod hub_loop;
+mod inbox;
+mod recovery;
+mod stopping;
+mod watcher;
+mod worker;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::control::{About, Defaults, Server};
+use crate::executor;
+use crate::feed::Feed;
+use crate::model::id::PoolId;
+use crate::ports::{ReadError, Reader, Readers};
+use crate::service::{ControlSocket, Lock, LockError, Paths, Reporter, Signals, notify};
+use crate::store::{Store, StoreError};
+use housekeeping::{Housekeeping, Retention};
+use hub_loop::{EXIT_INTERNAL, EXIT_OK, HubLoop};
+use inbox::{DeathNotice, Inbox, Letter, inbox};
+use recovery::{Recovered, recover};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
+pub use watcher::{Progress, Watcher};
+use worker::{Staff, Workplace};
+
+const EXIT_FAILED: u8 = 1;
+const EXIT_CONFIGURATION: u8 = 78;
+/// The pool that exists from the first start.
+pub const DEFAULT_POOL: &str = "local";
+/// Beyond the grace of the tasks, for their reports to be written.
+const STOP_SLACK: Duration = Duration::from_secs(2);
+
+/// What the daemon is started with.
+pub struct Setup {
+    pub config: Config,
+    pub paths: Paths,
+    /// Reads the configuration again, for SIGHUP; a sentence when it is not valid.
+    pub reload: Box<dyn FnMut() -> Result<Config, String>>,
+    /// To be told once the socket answers. `None` when nobody waits.
+    pub reporter: Option<Reporter>,
+}
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+#[error("{sentence}")]
+pub struct StartError {
+    pub exit_code: u8,
+    pub sentence: String,
+}
+
+/// Starts everything, runs until told to stop, ends everything. Returns the exit code.
+///
+/// # Errors
+/// What kept the daemon from starting, as one sentence. Nothing is left running then. The reporter, if there is one,
+/// comes back so that the caller can tell it.
+pub fn run(setup: Setup) -> Result<u8, (StartError, Option<Reporter>)> {
+    let Setup { config, paths, reload, reporter } = setup;
+    // Fields drop in reverse order of these lines: doors, watcher, signals, workers, store, lock.
+    match start(&config, &paths, reload) {
+        Err(error) => Err((error, reporter)),
+        Ok(mut house) => {
+            if let Some(reporter) = reporter {
+                reporter.ready(std::process::id());
+            }
+            notify::ready("answering");
+            log::info!("claude-comms {} is running, socket {}", env!("CARGO_PKG_VERSION"), paths.socket.display());
+            let code = house.hub.run();
+            house.stop();
+            log::info!("stopped");
+            Ok(code)
+        }
+    }
+}
+
+/// Everything that runs, in the order in which it must end.
+struct House {
+    watcher: Option<Watcher>,
+    _signals: Signals,
+    hub: HubLoop,
+    _socket: ControlSocket,
+    _lock: Lock,
+}
+
+impl House {
+    fn stop(&mut self) {
+        self.watcher = None;
+        self.hub.doors = None;
+    }
+}
+
+fn start(
+    config: &Config,
+    paths: &Paths,
+    reload: Box<dyn FnMut() -> Result<Config, String>>,
+) -> Result<House, StartError> {
+    paths.prepare().map_err(failed)?;
+    let lock = Lock::take(&paths.lock).map_err(|error| match error {
+        LockError::Held { .. } => failed(error),
+        other => failed(other),
+    })?;
+    executor::become_subreaper().map_err(failed)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let Recovered { mut hub, mut store, feed, epoch, folded } = recover(config, paths, &*clock)?;
+
+    let (inbox, letters) = inbox();
+    let signals = {
+        let inbox = inbox.clone();
+        Signals::listen(move |signal| inbox.put(Letter::Signal(signal))).map_err(failed)?
+    };
+    let progress = Arc::new(Progress { folded: AtomicI64::new(folded), commits: AtomicU64::new(0) });
+    let mut staff = Staff::new(workplace(config, paths, epoch, &inbox, &clock));
+    recovery::staff_pools(&mut hub, &mut store, &mut staff, &feed, &*clock).map_err(store_failed)?;
+    let tell = ring_hub(&inbox);
+    let watcher =
+        Watcher::start(&paths.database, config.daemon.interval, Arc::clone(&progress), tell, Arc::clone(&clock))
+            .map_err(failed)?;
+    let socket = ControlSocket::open(&paths.socket, &lock).map_err(failed)?;
+    let doors = open_doors(config, paths, &socket, &inbox, &feed, &clock).map_err(failed)?;
+    let schema_version = store.schema_version().map_err(store_failed)?;
+    let hub = HubLoop {
+        hub,
+        store,
+        feed,
+        clock,
+        letters,
+        staff,
+        progress,
+        housekeeping: Housekeeping::new(Retention {
+            events_for: Duration::from_secs(u64::from(config.retention.events_days) * 24 * 3600),
+            events_max: u64::from(config.retention.events_max),
+        }),
+        reload: Box::new(reloading(config.clone(), reload)),
+        stop_limit: config.daemon.stop_grace + STOP_SLACK,
+        watchdog: notify::watchdog_interval(),
+        doors: Some(doors),
+        answers: HashMap::new(),
+        next_ask: 1,
+        carried: Vec::new(),
+        started: Vec::new(),
+        started_due: None,
+        fresh: HashMap::new(),
+        retry_at: None,
+        must_restore: false,
+        schema_version,
+        replaced: Vec::new(),
+        stopping: None,
+        exit_code: EXIT_OK,
+    };
+    // Whatever became runnable during recovery is dispatched by the first turn.
+    inbox.offer(Letter::Look);
+    Ok(House { watcher: Some(watcher), _signals: signals, hub, _socket: socket, _lock: lock })
+}
+
+/// What the watcher does when it has found something. Should its thread panic, the hub is told that too.
+fn ring_hub(inbox: &Inbox) -> impl FnMut() + Send + 'static {
+    let notice = DeathNotice::new(inbox, Letter::ThreadDied { name: "watcher" });
+    let inbox = inbox.clone();
+    move || {
+        let _kept = &notice;
+        inbox.offer(Letter::Look);
+    }
+}
+
+fn workplace(config: &Config, paths: &Paths, epoch: String, inbox: &Inbox, clock: &Arc<dyn Clock>) -> Workplace {
+    Workplace {
+        database: paths.database.clone(),
+        tasks_root: paths.tasks.clone(),
+        epoch,
+        command: config.executor.command.clone(),
+        environment: config.executor.environment.clone(),
+        kill_grace: config.executor.kill_grace,
+        stop_grace: config.daemon.stop_grace,
+        inbox: inbox.clone(),
+        clock: Arc::clone(clock),
+    }
+}
+
+fn open_doors(
+    config: &Config,
+    paths: &Paths,
+    socket: &ControlSocket,
+    inbox: &Inbox,
+    feed: &Arc<Feed>,
+    clock: &Arc<dyn Clock>,
+) -> std::io::Result<Server> {
+    let about = About {
+        state_dir: paths.state_dir.display().to_string(),
+        socket: paths.socket.display().to_string(),
+        database: paths.database.display().to_string(),
+        listen: None,
+        interval_seconds: config.daemon.interval.as_secs_f64(),
+        max_messages: config.daemon.max_messages as usize,
+        log_level: || log::max_level().to_string().to_lowercase(),
+    };
+    let defaults = Defaults {
+        ask_timeout: config.ask.timeout,
+        watch_timeout: config.watch.timeout,
+        task_timeout: config.executor.timeout,
+        queue_max: config.executor.queue_max as usize,
+        pool: PoolId::new(DEFAULT_POOL),
+    };
+    let readers = Arc::new(StoreReaders { database: paths.database.clone(), tasks_root: paths.tasks.clone() });
+    Server::start(
+        socket.listener().try_clone()?,
+        Arc::new(inbox.clone()),
+        readers,
+        Arc::clone(feed),
+        Arc::clone(clock),
+        defaults,
+        about,
+    )
+}
+
+/// Opens a connection to the store for whoever reads.
+struct StoreReaders {
+    database: PathBuf,
+    tasks_root: PathBuf,
+}
+
+impl Readers for StoreReaders {
+    fn open(&self) -> Result<Box<dyn Reader>, ReadError> {
+        Ok(Box::new(Store::open_for_reading(&self.database, self.tasks_root.clone())?))
+    }
+}
+
+/// SIGHUP: the whole new configuration is validated first; what can be applied is, the rest is named.
+fn reloading(mut current: Config, mut load: Box<dyn FnMut() -> Result<Config, String>>) -> impl FnMut() {
+    move || match load() {
+        Err(problems) => log::error!("the configuration was not read again: {problems}"),
+        Ok(new) => {
+            if let Some(level) = new.daemon.log_level.filter(|level| Some(*level) != current.daemon.log_level) {
+                if crate::service::logging::set_level(level) {
+                    log::info!("the log level is {level} from here on");
+                } else {
+                    log::warn!("the log level is fixed by the environment or a flag");
+                }
+            }
+            let same = Config { daemon: config_daemon(&new, &current), ..new.clone() } == current;
+            if same {
+                log::info!("the configuration was read again");
+            } else {
+                log::warn!("the configuration was read again; settings other than log_level need a restart");
+            }
+            current.daemon.log_level = new.daemon.log_level;
+        }
+    }
+}
+
+/// The new section with what was applied already taken from the old one, so that only the rest counts as different.
+fn config_daemon(new: &Config, current: &Config) -> crate::config::Daemon {
+    crate::config::Daemon { log_level: current.daemon.log_level, ..new.daemon.clone() }
+}
+
+fn failed(error: impl std::fmt::Display) -> StartError {
+    StartError { exit_code: EXIT_FAILED, sentence: error.to_string() }
+}
+
+fn store_failed(error: StoreError) -> StartError {
+    let exit_code = if error.is_configuration() {
+        EXIT_CONFIGURATION
+    } else if matches!(error, StoreError::Other(_)) {
+        EXIT_INTERNAL
+    } else {
+        EXIT_FAILED
+    };
+    StartError { exit_code, sentence: error.to_string() }
+}

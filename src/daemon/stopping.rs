@@ -1,0 +1,95 @@
+//! How the daemon ends: signals, the orderly stop, and workers that die.
+
+use super::adversity::RETRY_WRITING;
+use super::hub_loop::{EXIT_INTERNAL, EXIT_INTERRUPTED, HubLoop};
+use crate::clock::Tick;
+use crate::model::hub::Input;
+use crate::model::id::PoolId;
+use crate::service::{Signal, notify};
+use std::time::Duration;
+
+/// Worker threads that may be replaced in [`REPLACE_WINDOW`] before the daemon gives up.
+const REPLACEMENTS_MAX: usize = 3;
+const REPLACE_WINDOW: Duration = Duration::from_secs(600);
+
+/// An orderly stop on its way.
+pub(super) struct Stopping {
+    /// When waiting for the workers ends.
+    pub(super) until: Tick,
+    hurried: bool,
+}
+
+impl HubLoop {
+    pub(super) fn signal(&mut self, signal: Signal) -> Vec<Input> {
+        match signal {
+            Signal::Stop if self.stopping.is_none() => {
+                log::info!("stopping");
+                self.begin_stop()
+            }
+            // Also the first one, when somebody had the daemon stop over the socket before.
+            Signal::Stop | Signal::StopNow => {
+                log::warn!("stopping without waiting");
+                self.exit_code = EXIT_INTERRUPTED;
+                let inputs = self.begin_stop();
+                if let Some(stopping) = &mut self.stopping {
+                    stopping.until = self.clock.tick();
+                }
+                inputs
+            }
+            Signal::Reload => {
+                (self.reload)();
+                Vec::new()
+            }
+        }
+    }
+
+    /// No more doors, no more dispatching; running tasks are interrupted and go back to their queues.
+    pub(super) fn begin_stop(&mut self) -> Vec<Input> {
+        if self.stopping.is_some() {
+            return Vec::new();
+        }
+        notify::stopping();
+        if let Some(doors) = &mut self.doors {
+            doors.close_door();
+        }
+        self.staff.interrupt_all();
+        self.stopping = Some(Stopping { until: self.clock.tick().after(self.stop_limit), hurried: false });
+        vec![Input::Stopping]
+    }
+
+    pub(super) fn has_stopped(&mut self) -> bool {
+        let running = self.hub.status().tasks_running;
+        let Some(stopping) = &mut self.stopping else { return false };
+        if running == 0 && self.carried.is_empty() {
+            return true;
+        }
+        if self.clock.tick() < stopping.until {
+            return false;
+        }
+        if !std::mem::replace(&mut stopping.hurried, true) {
+            // One last second for the reports of what is killed now.
+            stopping.until = self.clock.tick().after(RETRY_WRITING);
+            self.staff.kill_all();
+            return false;
+        }
+        log::warn!("stopped before everything had ended; the next start puts it right");
+        true
+    }
+
+    pub(super) fn worker_died(&mut self, pool: PoolId, slot: u8) -> Vec<Input> {
+        log::error!("worker {slot} of pool {pool} died");
+        let now = self.clock.tick();
+        self.replaced.retain(|at| now.since(*at) < REPLACE_WINDOW);
+        self.replaced.push(now);
+        let replaced = match self.hub.pool_row(&pool) {
+            Some(row) if self.replaced.len() <= REPLACEMENTS_MAX => self.staff.replace(row, slot).is_ok(),
+            _ => false,
+        };
+        let mut inputs = vec![Input::WorkerDied { pool, slot }];
+        if !replaced {
+            self.exit_code = EXIT_INTERNAL;
+            inputs.extend(self.begin_stop());
+        }
+        inputs
+    }
+}

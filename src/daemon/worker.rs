@@ -1,0 +1,306 @@
+//! A pool's three threads: each takes a task, runs it, reports, and takes the next.
+
+use super::inbox::{DeathNotice, Inbox, Letter};
+use crate::clock::Clock;
+use crate::executor::{self, Job, Wake, task_directory};
+use crate::model::hub::{Input, Run};
+use crate::model::id::{PoolId, TaskSeq, Token};
+use crate::model::limits::{RESULT_BYTES_MAX, WORKERS_PER_POOL};
+use crate::model::pool::{ExecutorKind, PoolRow};
+use crate::model::task::{Ending, Process, Report, TaskInput, TaskResult};
+use crate::store::{Store, StoreError};
+use crate::thread::Joined;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::collections::BTreeMap;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A connection to the store that is not used for so long is closed.
+const STORE_IDLE: Duration = Duration::from_secs(60);
+/// What a task may write to its log, each of the two streams.
+const LOG_BYTES_MAX: u64 = 64 << 20;
+
+/// What every worker needs and none changes.
+pub(super) struct Workplace {
+    pub(super) database: PathBuf,
+    pub(super) tasks_root: PathBuf,
+    pub(super) epoch: String,
+    pub(super) command: Vec<String>,
+    pub(super) environment: BTreeMap<String, String>,
+    /// From TERM to KILL.
+    pub(super) kill_grace: Duration,
+    /// The same, when the daemon stops.
+    pub(super) stop_grace: Duration,
+    pub(super) inbox: Inbox,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// A claimed task on its way to its worker.
+pub(super) struct Order {
+    pub(super) run: Run,
+    /// Its bodies, when they are at hand; otherwise the worker reads them.
+    pub(super) input: Option<TaskInput>,
+}
+
+/// The threads of all pools.
+pub(super) struct Staff {
+    workplace: Arc<Workplace>,
+    pools: BTreeMap<PoolId, Vec<Worker>>,
+}
+
+struct Worker {
+    // Fields drop in this order: closing the channel is what ends the thread.
+    orders: Sender<Order>,
+    wake: Wake,
+    /// The last attempt it was given.
+    token: Option<Token>,
+    _thread: Joined<()>,
+}
+
+impl Staff {
+    pub(super) fn new(workplace: Workplace) -> Staff {
+        Staff { workplace: Arc::new(workplace), pools: BTreeMap::new() }
+    }
+
+    /// Starts the three threads of a pool. When one cannot be started, those before it are ended.
+    pub(super) fn hire(&mut self, pool: &PoolRow) -> io::Result<()> {
+        let mut workers = Vec::with_capacity(WORKERS_PER_POOL);
+        for slot in 0..WORKERS_PER_POOL {
+            workers.push(Worker::start(pool, slot as u8, &self.workplace)?);
+        }
+        self.pools.insert(pool.id.clone(), workers);
+        Ok(())
+    }
+
+    /// Puts a new thread in the place of one that died.
+    pub(super) fn replace(&mut self, pool: &PoolRow, slot: u8) -> io::Result<()> {
+        let worker = Worker::start(pool, slot, &self.workplace)?;
+        if let Some(place) = self.pools.get_mut(&pool.id).and_then(|workers| workers.get_mut(usize::from(slot))) {
+            *place = worker;
+        }
+        Ok(())
+    }
+
+    /// Hands over a task whose claim is durable. There is room: the hub claims for free workers only.
+    pub(super) fn assign(&mut self, order: Order) {
+        let run = &order.run;
+        let worker = self.pools.get_mut(&run.pool).and_then(|workers| workers.get_mut(usize::from(run.slot)));
+        if let Some(worker) = worker {
+            worker.token = Some(run.token);
+            if worker.orders.try_send(order).is_err() {
+                log::error!("a worker was given more than it can hold");
+            }
+        }
+    }
+
+    pub(super) fn cancel(&self, pool: &PoolId, slot: u8, token: Token) {
+        if let Some(worker) = self.pools.get(pool).and_then(|workers| workers.get(usize::from(slot))) {
+            worker.wake.ask(token.0, executor::Stop::Cancel);
+        }
+    }
+
+    /// Has every running task end, so that it can be put back into its queue.
+    pub(super) fn interrupt_all(&self) {
+        for worker in self.pools.values().flatten() {
+            if let Some(token) = worker.token {
+                worker.wake.ask(token.0, executor::Stop::Shutdown);
+            }
+        }
+    }
+
+    /// Waits for nothing any more.
+    pub(super) fn kill_all(&self) {
+        for worker in self.pools.values().flatten() {
+            worker.wake.kill_now();
+        }
+    }
+}
+
+impl Worker {
+    fn start(pool: &PoolRow, slot: u8, workplace: &Arc<Workplace>) -> io::Result<Worker> {
+        let (orders, received) = bounded(1 + pool.executor.ahead_max());
+        let wake = Wake::new()?;
+        let mut bench = Bench {
+            kind: pool.executor,
+            command: pool.command.clone().unwrap_or_else(|| workplace.command.clone()),
+            wake: wake.clone(),
+            workplace: Arc::clone(workplace),
+            store: None,
+        };
+        let letter = Letter::WorkerDied { pool: pool.id.clone(), slot };
+        let notice = DeathNotice::new(&workplace.inbox, letter);
+        let thread = Joined::spawn(format!("w{slot}-{}", pool.id), move || {
+            let _notice = notice;
+            bench.work(&received);
+        })?;
+        Ok(Worker { orders, wake, token: None, _thread: thread })
+    }
+}
+
+/// A worker's own place: its connection to the store, and how its pool runs tasks.
+struct Bench {
+    kind: ExecutorKind,
+    command: Vec<String>,
+    wake: Wake,
+    workplace: Arc<Workplace>,
+    store: Option<Store>,
+}
+
+impl Bench {
+    fn work(&mut self, orders: &Receiver<Order>) {
+        loop {
+            let order = match &self.store {
+                Some(_) => orders.recv_timeout(STORE_IDLE),
+                None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match order {
+                Ok(order) => {
+                    self.carry_out(order);
+                    self.tidy_up(orders);
+                }
+                Err(RecvTimeoutError::Timeout) => self.store = None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// A process that slipped away from its task and ended later is ours to bury.
+    fn tidy_up(&self, orders: &Receiver<Order>) {
+        if self.kind == ExecutorKind::Command
+            && orders.is_empty()
+            && let Err(error) = executor::reap_adopted()
+        {
+            log::debug!("adopted processes could not be reaped: {error}");
+        }
+    }
+
+    /// A panic inside one task is that task's failure.
+    fn carry_out(&mut self, order: Order) {
+        let Order { run, input } = order;
+        let report = catch_unwind(AssertUnwindSafe(|| self.run(&run, input))).unwrap_or_else(|_| {
+            self.store = None;
+            failed(&run, "the worker panicked while it ran this task; the daemon's log has the place")
+        });
+        self.workplace.inbox.put(Letter::Fact(Input::Finished(report)));
+    }
+
+    fn run(&mut self, run: &Run, input: Option<TaskInput>) -> Report {
+        let input = match input.map_or_else(|| self.input(run.seq), |input| Ok(Some(input))) {
+            Ok(Some(input)) => input,
+            Ok(None) => return failed(run, "the task's prompt is missing from the database"),
+            Err(error) => return failed(run, &format!("the task's prompt could not be read: {error}")),
+        };
+        match self.kind {
+            ExecutorKind::Echo => echo(run, input),
+            ExecutorKind::Command => self.run_command(run, input),
+        }
+    }
+
+    fn input(&mut self, seq: TaskSeq) -> Result<Option<TaskInput>, StoreError> {
+        let store = match &mut self.store {
+            Some(store) => store,
+            None => self.store.insert(Store::open_for_reading(&self.workplace.database, PathBuf::new())?),
+        };
+        store.task_input(seq)
+    }
+
+    fn run_command(&self, run: &Run, input: TaskInput) -> Report {
+        let place = &self.workplace;
+        let job = Job {
+            task_id: run.id.to_string(),
+            marker: format!("{}/{}/{}", place.epoch, run.id, run.attempt),
+            argv: self.command.clone(),
+            prompt: input.prompt,
+            context: input.context,
+            system_prompt: input.system_prompt,
+            directory: PathBuf::from(input.directory.unwrap_or_default()),
+            environment: place.environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            timeout: run.timeout,
+            grace: place.kill_grace,
+            stop_grace: place.stop_grace,
+            output_directory: task_directory(&place.tasks_root, run.id.as_str(), run.attempt),
+            result_bytes_max: RESULT_BYTES_MAX,
+            log_bytes_max: LOG_BYTES_MAX,
+        };
+        let mut observer = Observer { run, inbox: &place.inbox };
+        let finished = executor::run(&job, run.token.0, &self.wake, &*place.clock, &mut observer);
+        report(run, finished)
+    }
+}
+
+struct Observer<'a> {
+    run: &'a Run,
+    inbox: &'a Inbox,
+}
+
+impl executor::Observer for Observer<'_> {
+    fn started(&mut self, process: executor::Process) {
+        let process = Process { pid: process.pid, started: process.started, boot_id: process.boot_id };
+        let (seq, token) = (self.run.seq, self.run.token);
+        self.inbox.put(Letter::Fact(Input::Started { seq, token, process }));
+    }
+
+    fn progress(&mut self, text: &str) {
+        if self.run.progress {
+            let (seq, token) = (self.run.seq, self.run.token);
+            self.inbox.offer(Letter::Fact(Input::Progress { seq, token, text: text.into() }));
+        }
+    }
+}
+
+fn report(run: &Run, finished: executor::Finished) -> Report {
+    let usage = finished.usage.as_ref().map(usage);
+    Report {
+        seq: run.seq,
+        token: run.token,
+        ending: match finished.ending {
+            executor::Ending::Succeeded => Ending::Succeeded,
+            executor::Ending::Failed => Ending::Failed,
+            executor::Ending::TimedOut => Ending::TimedOut,
+            executor::Ending::Cancelled => Ending::Cancelled,
+            executor::Ending::Shutdown => Ending::Interrupted,
+            executor::Ending::NotStarted => Ending::NotStarted,
+        },
+        outcome: TaskResult {
+            result: Some(finished.result.into()),
+            error: finished.error.map(Into::into),
+            truncated: finished.truncated,
+            usage,
+        },
+        exit_code: finished.exit_code,
+        exit_signal: finished.exit_signal,
+        duration: finished.duration,
+    }
+}
+
+fn usage(usage: &executor::Usage) -> String {
+    serde_json::json!({
+        "cost_usd": usage.cost_usd,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "turns": usage.turns,
+        "session_id": usage.session_id,
+    })
+    .to_string()
+}
+
+fn echo(run: &Run, input: TaskInput) -> Report {
+    let outcome = TaskResult { result: Some(input.prompt.into()), ..TaskResult::default() };
+    Report {
+        seq: run.seq,
+        token: run.token,
+        ending: Ending::Succeeded,
+        outcome,
+        exit_code: None,
+        exit_signal: None,
+        duration: Duration::ZERO,
+    }
+}
+
+fn failed(run: &Run, error: &str) -> Report {
+    let outcome = TaskResult { error: Some(error.into()), ..TaskResult::default() };
+    Report { ending: Ending::Failed, outcome, ..echo(run, TaskInput::default()) }
+}
