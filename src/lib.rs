@@ -13,6 +13,8 @@ pub mod resilience;
 pub mod model;
 pub mod ports;
 
+pub mod comms;
+
 pub mod control;
 pub mod daemon;
 pub mod executor;
