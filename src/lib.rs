@@ -21,3 +21,5 @@ pub mod executor;
 pub mod feed;
 pub mod service;
 pub mod store;
+
+pub mod cli;

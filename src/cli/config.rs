@@ -1,0 +1,145 @@
+//! `config`: whether the configuration is good, and what it comes to.
+
+use std::collections::BTreeMap;
+use std::env;
+
+use clap::Subcommand;
+use serde_json::{Map, json};
+
+use super::exit::{Failure, OK, Outcome};
+use super::output::Output;
+use super::session::Session;
+use crate::config::{Config, Entry, Loaded, Overrides, Sources, Value};
+use crate::service::Paths;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  claude-comms config check               0 when all is well, 78 and every mistake with its place when not
+  claude-comms config show --origin       every setting, its value and where that comes from
+  CLAUDE_COMMS_DAEMON__LISTEN=none claude-comms config show
+
+Layers, later ones win: defaults, /etc/claude-comms/config.toml, ~/.config/claude-comms/config.toml (or --config),
+environment (CLAUDE_COMMS_SECTION__FIELD), flags. With --state-dir only the config.toml in that directory is read.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Find every mistake in the configuration files and variables
+    Check,
+    /// Print the settings as TOML
+    Show {
+        /// Say where each value comes from
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
+    let paths = session.paths()?;
+    let loaded = load(&paths, &Overrides::default())?;
+    match verb {
+        Verb::Check => tell_good(&paths, &mut session.output)?,
+        Verb::Show { origin } => show(&loaded, origin, &mut session.output)?,
+    }
+    Ok(OK)
+}
+
+/// Reads every layer of the configuration that applies here.
+pub(super) fn load(paths: &Paths, overrides: &Overrides) -> Result<Loaded, Failure> {
+    let sources = Sources {
+        system_file: paths.system_config.clone(),
+        user_file: paths.config_file.clone(),
+        user_file_required: paths.config_required,
+        environment: env::vars_os().collect(),
+    };
+    Ok(Config::load(&sources, overrides)?)
+}
+
+fn tell_good(paths: &Paths, output: &mut Output) -> Result<(), Failure> {
+    let files = [&paths.system_config, &paths.config_file];
+    let files: Vec<String> =
+        files.into_iter().flatten().filter(|file| file.exists()).map(|file| file.display().to_string()).collect();
+    if output.json {
+        return output.json(&json!({"ok": true, "files": files}));
+    }
+    let read = if files.is_empty() { "there is no file; defaults hold".to_owned() } else { files.join(", ") };
+    output.paragraph(&format!("the configuration is good ({read})\n"))
+}
+
+fn show(loaded: &Loaded, origin: bool, output: &mut Output) -> Result<(), Failure> {
+    let entries = loaded.origins.entries();
+    if output.json {
+        return output.json(&document(entries, origin));
+    }
+    let mut section = "";
+    for entry in entries {
+        if entry.setting.section != section {
+            let gap = if section.is_empty() { "" } else { "\n" };
+            section = entry.setting.section;
+            output.line(format_args!("{gap}[{section}]"))?;
+        }
+        output.paragraph(&line(entry, origin))?;
+    }
+    Ok(())
+}
+
+fn line(entry: &Entry, origin: bool) -> String {
+    let name = entry.setting.name;
+    let setting = match &entry.value {
+        Some(value) => format!("{name} = {value}"),
+        None => format!("# {name} is not set"),
+    };
+    if origin && entry.value.is_some() { format!("{setting}  # {}\n", entry.origin) } else { format!("{setting}\n") }
+}
+
+fn document(entries: &[Entry], origin: bool) -> serde_json::Value {
+    let mut sections: BTreeMap<&str, Map<String, serde_json::Value>> = BTreeMap::new();
+    for entry in entries {
+        let value = entry.value.as_ref().map_or(serde_json::Value::Null, to_json);
+        let shown = if origin { json!({"value": value, "origin": entry.origin.to_string()}) } else { value };
+        sections.entry(entry.setting.section).or_default().insert(entry.setting.name.to_owned(), shown);
+    }
+    json!(sections)
+}
+
+fn to_json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Seconds(seconds) => json!(seconds),
+        Value::Count(count) => json!(count),
+        Value::Address(Some(address)) => json!(address.to_string()),
+        Value::Address(None) => json!("none"),
+        Value::Choice(name) => json!(name),
+        Value::Words(words) => json!(words),
+        Value::Table(table) => json!(table),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loaded(interval: &str) -> Loaded {
+        let overrides = Overrides { interval: Some(interval.to_owned()), ..Overrides::default() };
+        Config::load(&Sources::default(), &overrides).unwrap()
+    }
+
+    #[test]
+    fn what_is_shown_is_toml_that_says_the_same() {
+        let loaded = loaded("2.5");
+        let text: String =
+            loaded.origins.entries().iter().filter(|e| e.setting.section == "daemon").map(|e| line(e, true)).collect();
+        let table: toml::Table = text.parse().unwrap();
+        assert_eq!(table["interval_seconds"].as_float(), Some(2.5));
+        assert!(text.contains("interval_seconds = 2.5  # --interval\n"), "{text}");
+        assert!(text.contains("listen = \"127.0.0.1:8690\"  # default\n"), "{text}");
+    }
+
+    #[test]
+    fn programs_get_sections_of_values() {
+        let loaded = loaded("2.5");
+        let shown = document(loaded.origins.entries(), false);
+        assert_eq!(shown["daemon"]["interval_seconds"], json!(2.5));
+        assert_eq!(shown["executor"]["on_crash"], serde_json::Value::Null);
+        let shown = document(loaded.origins.entries(), true);
+        assert_eq!(shown["daemon"]["interval_seconds"], json!({"value": 2.5, "origin": "--interval"}));
+    }
+}

@@ -1,0 +1,139 @@
+//! `event`: everything that happens, as it happens.
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::exit::{Failure, OK, Outcome};
+use super::output::Output;
+use super::session::{Session, read, receive};
+use super::table;
+use crate::control::wire::{self, Request};
+use crate::control::{ClientError, Followed, PATIENCE};
+use crate::service::logging;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  claude-comms event tail                                  all that happens from now on
+  claude-comms event tail --channel pool:local --json      one JSON object a line
+  claude-comms event tail --channel messages --severity error
+  claude-comms event tail --since 0                        from the oldest event that is kept
+
+A channel is pool:ID, message:ID, messages, global (pools and workflows) or * (everything).";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Print events until interrupted
+    Tail(Tail),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Tail {
+    /// Only of this channel; may be given several times
+    #[arg(long, value_name = "C")]
+    channel: Vec<String>,
+    /// Only events of this name, like task.failed; may be given several times
+    #[arg(long, value_name = "E")]
+    event: Vec<String>,
+    /// Only of this severity or a greater one
+    #[arg(long, value_name = "S", default_value = "info")]
+    severity: Severity,
+    /// Begin behind the event of this number; else with the next one
+    #[arg(long, value_name = "SEQ")]
+    since: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+enum Severity {
+    Info,
+    Warning,
+    Error,
+}
+
+/// What a line needs of an event.
+#[derive(Debug, Deserialize)]
+struct Frame {
+    event: String,
+    timestamp: String,
+    room: Option<String>,
+    data: Value,
+}
+
+impl Frame {
+    /// One that says nothing of its severity is worth seeing.
+    fn is_at_least(&self, least: Severity) -> bool {
+        let said = self.data.get("severity").and_then(|severity| Severity::deserialize(severity).ok());
+        said.is_none_or(|severity| severity >= least)
+    }
+
+    fn line(mut self) -> String {
+        if let Some(data) = self.data.as_object_mut() {
+            data.remove("severity");
+        }
+        let (at, event, room) = (table::short_time(&self.timestamp), self.event, self.room.unwrap_or_default());
+        format!("{at} UTC  {}", logging::escape(&format!("{event}  {room}  {}", self.data)))
+    }
+}
+
+pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
+    let Verb::Tail(tail) = verb;
+    let mut client = session.connect()?;
+    let follow = wire::EventFollow { since: tail.since, since_epoch: None, channels: tail.channel, events: tail.event };
+    let asked = client.send(&Request::EventFollow(follow))?;
+    let mut limit = Some(PATIENCE);
+    loop {
+        match receive(&mut client, &mut session.output, limit) {
+            Ok(Followed::Answer { id, result }) if id == asked => {
+                let following: wire::Following = read(&result?)?;
+                if !following.recovered {
+                    session.output.say("there is nothing to go on from at that number, it was forgotten or is yet to come; these are the next events");
+                }
+                // When the next event comes is not for the daemon to say.
+                limit = None;
+            }
+            Ok(Followed::Answer { .. }) => {}
+            Ok(Followed::Frame(frame)) => {
+                print(&frame, tail.severity, &mut session.output)?;
+            }
+            // It was stopped, and everything until then was told.
+            Err(Failure::Client(ClientError::Gone)) if limit.is_none() => return Ok(OK),
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+fn print(text: &str, least: Severity, output: &mut Output) -> Result<(), Failure> {
+    let malformed = |error: serde_json::Error| Failure::Client(ClientError::Malformed(error.to_string()));
+    let frame: Frame = serde_json::from_str(text).map_err(malformed)?;
+    if !frame.is_at_least(least) {
+        return Ok(());
+    }
+    if output.json { output.json_text(text) } else { output.line(frame.line()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(data: &str) -> Frame {
+        let text = format!(
+            r#"{{"event":"task.failed","timestamp":"2026-11-03T10:20:30.123456+00:00","room":"pool:local","data":{data}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_line_has_time_name_channel_and_data() {
+        let line = frame(r#"{"error":"timeout\u001b[2J","severity":"error"}"#).line();
+        assert_eq!(line, "2026-11-03 10:20:30 UTC  task.failed  pool:local  {\"error\":\"timeout\\u001b[2J\"}");
+    }
+
+    #[test]
+    fn what_is_not_severe_enough_is_left_out() {
+        let warning = frame(r#"{"severity":"warning"}"#);
+        let shown = [Severity::Info, Severity::Warning, Severity::Error].map(|least| warning.is_at_least(least));
+        assert_eq!(shown, [true, true, false]);
+        assert!(frame("{}").is_at_least(Severity::Error));
+    }
+}

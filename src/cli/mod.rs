@@ -1,0 +1,80 @@
+//! The command line: one file for each group of verbs, what they print, and the exit codes they end with.
+
+mod args;
+mod ask;
+mod config;
+mod daemon;
+mod demo;
+mod event;
+mod exit;
+mod input;
+mod logs;
+mod message;
+mod module;
+mod output;
+mod pages;
+mod poll;
+mod pool;
+mod session;
+mod stop;
+mod table;
+mod task;
+mod thread;
+mod usage;
+mod wait;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use args::{Cli, Verb};
+use exit::Outcome;
+use output::Output;
+use session::Session;
+
+/// Does what the arguments say, the first of them being the program's own name, and returns the exit code.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    let exit_code = match args::parse(&arguments) {
+        Ok(cli) => perform(cli),
+        Err(error) => usage::report(&error, &arguments),
+    };
+    ExitCode::from(exit_code)
+}
+
+/// The whole command line as it is defined, for those who describe it.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
+fn perform(Cli { globals, verb }: Cli) -> u8 {
+    let output = Output::new(globals.json, globals.color);
+    let mut session = Session { options: globals.paths(), verbose: globals.verbose, output };
+    let outcome = dispatch(verb, &mut session);
+    // What cannot be written is a failure too, if nothing else was.
+    let outcome = session.output.flush().and(outcome);
+    match outcome {
+        Ok(exit_code) => exit_code,
+        Err(failure) => {
+            session.output.fail(&failure);
+            // The sentence went out; whether a program read the document changes nothing.
+            drop(session.output.flush());
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(verb: Verb, session: &mut Session) -> Outcome {
+    match verb {
+        Verb::Daemon(flags) => daemon::foreground(flags, session),
+        Verb::Poll { verb } => poll::run(verb, session),
+        Verb::Message { verb } => message::run(verb, session),
+        Verb::Thread { verb } => thread::run(verb, session),
+        Verb::Module { verb } => module::run(verb, session),
+        Verb::Ask(ask) => ask::run(ask, session),
+        Verb::Pool { verb } => pool::run(verb, session),
+        Verb::Task { verb } => task::run(verb, session),
+        Verb::Event { verb } => event::run(verb, session),
+        Verb::Config { verb } => config::run(verb, session),
+        Verb::Demo => demo::run(session),
+    }
+}

@@ -1,0 +1,13 @@
+//! The built binary from outside: its command line, socket, signals, children, and what it makes of faults.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test as a whole")]
+
+mod support;
+
+mod asks;
+mod cli;
+mod faults;
+mod kill9;
+mod library;
+mod messages;
+mod poll;
+mod tasks;

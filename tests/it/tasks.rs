@@ -1,0 +1,252 @@
+//! `pool` and `task`: work that is handed out, and what its processes do.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::fs::{CWD, Mode, mkfifoat};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Daemon, processes_of, wait_until};
+
+/// Makes a pool whose tasks run a shell with the prompt as their script.
+fn shell(daemon: &Daemon) {
+    daemon.run(&["pool", "create", "shell", "--", "sh", "-c", "{prompt}"]).good();
+}
+
+/// A fifo: who opens it waits for the other side.
+fn gate(daemon: &Daemon, name: &str) -> String {
+    let path = daemon.path(name);
+    mkfifoat(CWD, &path, Mode::RWXU).unwrap();
+    path
+}
+
+fn submit(daemon: &Daemon, script: &str) -> String {
+    daemon.run(&["pool", "run", "shell", "--no-wait", script]).good().trim().to_owned()
+}
+
+#[test]
+fn a_task_ends_with_its_result() {
+    let daemon = Daemon::start();
+    shell(&daemon);
+    assert_eq!(daemon.run(&["pool", "run", "shell", "echo one; echo more >&2"]).good(), "one\n");
+    let ran = daemon.run(&["pool", "run", "shell", "--json", "pwd"]);
+    let document = ran.json();
+    let keys: Vec<&str> = document.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = ["attempt", "error", "exit_code", "pool_id", "result", "status", "task_id", "worker_id"];
+    assert!(expected.iter().all(|key| keys.contains(key)) && keys.len() == expected.len(), "{keys:?}");
+    assert_eq!(document["status"], "completed");
+    // It runs where the caller was.
+    let here = fs::canonicalize(daemon.path("frontend")).unwrap();
+    assert_eq!(document["result"].as_str().unwrap().trim(), here.to_str().unwrap());
+
+    let failed = daemon.run(&["pool", "run", "shell", "echo because >&2; exit 7"]);
+    assert!(failed.stderr.contains("`sh` ended with exit code 7: because"), "{failed:?}");
+    failed.bad(1);
+    let listed = daemon.json(&["task", "list", "--pool", "shell"]);
+    let statuses: Vec<&Value> = listed["tasks"].as_array().unwrap().iter().map(|task| &task["status"]).collect();
+    assert_eq!(statuses, ["failed", "completed", "completed"]);
+    let pool = daemon.json(&["pool", "status", "shell"]);
+    assert_eq!([&pool["tasks_completed"], &pool["tasks_failed"], &pool["workers_count"]], [2, 1, 3]);
+    assert_eq!(pool["workers"].as_array().unwrap().len(), 3);
+    assert_eq!(daemon.json(&["pool", "list"])["pools"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_wait_ends_as_the_process_did() {
+    let daemon = Daemon::start();
+    shell(&daemon);
+    for (script, code) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -TERM $$", 143)] {
+        let id = submit(&daemon, script);
+        assert_eq!(daemon.run(&["task", "wait", &id]).code, code, "{script}");
+    }
+    let gate = gate(&daemon, "gate");
+    let id = submit(&daemon, &format!("echo out; echo err >&2; read line < {gate}; echo $line"));
+    daemon.run(&["task", "wait", &id, "--timeout", "0.1"]).bad(124);
+    wait_until("its output", || daemon.run(&["task", "log", &id]).stdout == "out\n");
+    assert_eq!(daemon.run(&["task", "log", &id, "--stderr"]).good(), "err\n");
+    fs::write(gate, "go\n").unwrap();
+    assert_eq!(daemon.run(&["task", "wait", &id]).good(), "out\ngo\n");
+    let shown = daemon.json(&["task", "show", &id]);
+    assert_eq!([&shown["status"], &shown["exit_code"], &shown["attempt"]], [&json!("completed"), &json!(0), &json!(1)]);
+}
+
+#[test]
+fn a_task_is_cancelled_waiting_or_running() {
+    let daemon = Daemon::start();
+    shell(&daemon);
+    let gate = gate(&daemon, "gate");
+    let running: Vec<String> = (0..3).map(|_| submit(&daemon, &format!("cat {gate}"))).collect();
+    wait_until("three processes", || processes_of(&daemon.epoch).len() >= 3);
+    let waiting = submit(&daemon, "echo never");
+    assert!(daemon.run(&["task", "cancel", &waiting]).good().contains("is cancelled"));
+    assert_eq!(daemon.run(&["task", "wait", &waiting]).code, 1);
+    for id in &running {
+        assert!(daemon.run(&["task", "cancel", id]).good().contains("is being ended"));
+    }
+    for id in &running {
+        let waited = daemon.run(&["task", "wait", id]);
+        assert!(waited.stderr.contains("cancelled"), "{waited:?}");
+        waited.bad(1);
+    }
+    assert_eq!(processes_of(&daemon.epoch), [0; 0]);
+    // Again is nothing; what is done cannot be undone.
+    daemon.run(&["task", "cancel", &running[0]]).good();
+    let done = submit(&daemon, "echo done");
+    daemon.run(&["task", "wait", &done]).good();
+    daemon.run(&["task", "cancel", &done]).bad(1);
+}
+
+#[test]
+fn a_command_that_does_not_exist_says_what_to_set() {
+    let daemon = Daemon::with(&["no-such-agent"], &[]);
+    let failed = daemon.run(&["pool", "run", "local", "x"]).bad(1);
+    assert!(failed.contains("`no-such-agent`") && failed.contains("[executor] command"), "{failed}");
+    let asked = daemon.run(&["ask", "--json", "x"]);
+    let answer = asked.json();
+    assert_eq!([&answer["success"], &answer["final_status"]], [&json!(false), &json!("failed")]);
+    assert!(answer["error"].as_str().unwrap().contains("[executor] command"), "{answer}");
+    asked.bad(1);
+    let question = daemon.json(&["message", "show", answer["question_msg_id"].as_str().unwrap()]);
+    assert_eq!(question["status"], "failed");
+    assert_eq!(question["error"], answer["error"]);
+}
+
+#[test]
+fn whatever_ignores_term_or_slips_away_is_ended() {
+    let daemon = Daemon::start();
+    shell(&daemon);
+    let gate = gate(&daemon, "gate");
+    // Neither TERM nor leaving the group nor losing its parent helps it.
+    let script =
+        format!("trap '' TERM; setsid sh -c 'trap \"\" TERM; cat {gate}' & cat {gate}; cat {gate}; cat {gate}");
+    let failed = daemon.run(&["pool", "run", "shell", "--timeout", "0.3", &script]).bad(1);
+    assert!(failed.contains("had not finished after 300ms"), "{failed}");
+    assert_eq!(processes_of(&daemon.epoch), [0; 0]);
+    assert_eq!(daemon.run(&["pool", "run", "shell", "echo next"]).good(), "next\n");
+}
+
+#[test]
+fn a_flood_is_cut_and_the_daemon_stays_small() {
+    let daemon = Daemon::start();
+    shell(&daemon);
+    let id = submit(&daemon, "head -c 100000000 /dev/zero | tr '\\0' x");
+    let waited = daemon.run(&["task", "wait", &id, "--json"]);
+    let task = waited.json();
+    assert_eq!([&task["status"], &task["result_truncated"]], [&json!("completed"), &json!(true)]);
+    assert_eq!(task["result"].as_str().unwrap().len(), 1 << 20);
+    let memory = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let peak = memory.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kilobytes < 64 << 10, "the daemon took {kilobytes} kB");
+    let log = daemon.json(&["task", "log", &id]);
+    let length = log["length"].as_u64().unwrap();
+    assert!((64 << 20..65 << 20).contains(&length), "the log has {length} bytes");
+}
+
+#[test]
+fn a_process_may_close_its_output_early() {
+    let daemon = Daemon::start();
+    shell(&daemon);
+    let gate = gate(&daemon, "gate");
+    let id = submit(&daemon, &format!("echo said; exec >&- 2>&-; read line < {gate}; exit 3"));
+    daemon.run(&["task", "wait", &id, "--timeout", "0.1"]).bad(124);
+    fs::write(gate, "go\n").unwrap();
+    assert_eq!(daemon.run(&["task", "wait", &id]).code, 3);
+    // And one that reads nothing of a long prompt.
+    daemon.run(&["pool", "create", "deaf", "--", "true"]).good();
+    daemon.run_with_input(&["pool", "run", "deaf", "-"], &vec![b'x'; 1 << 20]).good();
+    let long = daemon.run_with_input(&["pool", "run", "deaf", "-"], &vec![b'x'; (1 << 20) + 1]);
+    assert!(long.stderr.contains("1048576"), "{long:?}");
+    long.bad(2);
+}
+
+#[test]
+fn a_pool_runs_three_at_a_time_and_refuses_what_does_not_fit() {
+    let daemon = Daemon::start();
+    daemon.run(&["pool", "create", "shell", "--queue-max", "2", "--", "sh", "-c", "{prompt}"]).good();
+    let gate = gate(&daemon, "gate");
+    let tasks: Vec<String> = (0..5).map(|_| submit(&daemon, &format!("cat {gate}"))).collect();
+    let full = daemon.run(&["pool", "run", "shell", "--no-wait", "--json", "true"]);
+    assert_eq!(full.json()["error"]["code"], "queue_full");
+    full.bad(75);
+    wait_until("three of them", || daemon.json(&["pool", "status", "shell"])["tasks_running"] == 3);
+    assert_eq!(daemon.json(&["pool", "status", "shell"])["queue_size"], 2);
+    for id in tasks.iter().rev() {
+        daemon.run(&["task", "cancel", id]).good();
+    }
+    for id in &tasks {
+        assert_eq!(daemon.run(&["task", "wait", id]).code, 1);
+    }
+}
+
+#[test]
+fn the_same_key_is_the_same_task() {
+    let daemon = Daemon::start();
+    shell(&daemon);
+    let runs = daemon.path("runs");
+    let script = format!("echo ran >> {runs}");
+    let run = || daemon.run(&["pool", "run", "shell", "--key", "once", "--no-wait", &script]);
+    let first = run().good();
+    daemon.run(&["task", "wait", first.trim()]).good();
+    let again = run();
+    assert!(again.stderr.contains("there is a task with that key already"), "{again:?}");
+    assert_eq!(again.good(), first);
+    assert_eq!(fs::read_to_string(runs).unwrap(), "ran\n");
+}
+
+#[test]
+fn a_task_gets_its_context_and_tries_again() {
+    let daemon = Daemon::start();
+    shell(&daemon);
+    let script = r#"test -e tried && printf '%s' "$CLAUDE_COMMS_CONTEXT" && exit 0; touch tried; exit 1"#;
+    let context = ["--context", r#"{"a":1}"#, "--retries", "1", "--priority", "-5", "--dir", "../backend"];
+    let ran = daemon.run(&[&["pool", "run", "shell", "--json"], &context[..], &[script]].concat());
+    let task = ran.json();
+    assert_eq!(
+        [&task["status"], &task["attempt"], &task["result"]],
+        [&json!("completed"), &json!(2), &json!(r#"{"a":1}"#)]
+    );
+    assert!(fs::exists(daemon.path("backend/tried")).unwrap());
+}
+
+#[test]
+fn an_orderly_stop_puts_running_tasks_back() {
+    let mut daemon = Daemon::start();
+    shell(&daemon);
+    let runs = daemon.path("runs");
+    let gate = gate(&daemon, "gate");
+    let id = submit(&daemon, &format!("echo ran >> {runs}; read line < {gate}; echo $line"));
+    wait_until("its start", || fs::exists(&runs).unwrap());
+    let queued: Vec<String> = (0..4).map(|number| submit(&daemon, &format!("echo {number}"))).collect();
+    daemon.stop();
+    assert_eq!(processes_of(&daemon.epoch), [0; 0]);
+    daemon.restart();
+    wait_until("its second start", || fs::read_to_string(&runs).unwrap() == "ran\nran\n");
+    fs::write(gate, "go\n").unwrap();
+    assert_eq!(daemon.run(&["task", "wait", &id]).good(), "go\n");
+    assert_eq!(daemon.json(&["task", "show", &id])["crashes"], 0);
+    for (number, id) in queued.iter().enumerate() {
+        assert_eq!(daemon.run(&["task", "wait", id]).good(), format!("{number}\n"));
+    }
+}
+
+#[test]
+fn a_second_signal_waits_for_no_task() {
+    let mut daemon = Daemon::start();
+    daemon.configure("[executor]\nkill_grace_seconds = 60\n");
+    daemon.stop();
+    daemon.restart();
+    shell(&daemon);
+    let ready = daemon.path("ready");
+    let gate = gate(&daemon, "gate");
+    submit(&daemon, &format!("trap '' TERM; touch {ready}; cat {gate}; cat {gate}"));
+    wait_until("its start", || fs::exists(&ready).unwrap());
+    daemon.signal(Signal::TERM);
+    wait_until("the stop", || daemon.log().lines().any(|line| line.ends_with(" stopping")));
+    assert!(!crate::support::ends_within(daemon.pid(), Duration::from_millis(300)));
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait(), 130);
+    assert_eq!(processes_of(&daemon.epoch), [0; 0]);
+    assert!(!daemon.socket().exists());
+}
