@@ -1,11 +1,12 @@
 //! When writing does not go as it should: a foreign program holds the lock, the disk is full, triggers are gone.
 //! Nothing was acknowledged then: who asked is told, the hub goes back to what the store says, facts are kept.
 
-use super::hub_loop::{Batch, HubLoop};
+use super::batch::Batch;
+use super::hub_loop::HubLoop;
 use crate::clock::Now;
-use crate::model::command::{Code, Refusal};
+use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::model::hub::{Effects, Input};
-use crate::model::id::AskId;
+use crate::model::limits::CONTENT_BYTES_MAX;
 use crate::model::rows::RowsError;
 use crate::store::StoreError;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use std::time::Duration;
 const LOCKED_WARN: Duration = Duration::from_secs(2);
 /// And after so long `busy` for who asks: just before they give up themselves, which they do after five seconds.
 const LOCKED_BUSY: Duration = Duration::from_millis(4500);
+/// What is written to see whether anything can be: more than the largest message, so that its author need not find out.
+const PROBE_BYTES: usize = CONTENT_BYTES_MAX + (64 << 10);
 /// When nothing could be written, the next try comes after this, whether or not there is anything to write.
 pub(super) const RETRY_WRITING: Duration = Duration::from_secs(1);
 
@@ -38,13 +41,31 @@ impl From<RowsError> for BatchError {
 
 impl HubLoop {
     /// Between two tries to write: facts wait, askers are told.
-    pub(super) fn hold_back(&mut self, batch: Batch) {
+    pub(super) fn hold_back(&mut self, mut batch: Batch) {
+        self.serve_readers(&mut batch);
         let reason = self.hub.status().degraded.unwrap_or_default();
-        for input in batch.inputs {
-            match input {
-                Input::Ask { ask, .. } => self.refuse(ask, cannot_write(&reason)),
-                Input::Progress { .. } => {}
-                fact => self.carried.push(fact),
+        self.refuse_all(&batch.inputs, &cannot_write(&reason));
+        self.carried.extend(batch.inputs.into_iter().filter(is_fact));
+    }
+
+    /// What needs nothing to be written, whether or not it can be: waits that end, and searches, which find what is
+    /// indexed already.
+    fn serve_readers(&mut self, batch: &mut Batch) {
+        let mut effects = Effects::default();
+        self.hub.expire_waits(self.clock.now(), &mut self.store, &mut effects);
+        self.deliver(effects.replies);
+        let is_search = |input: &mut Input| matches!(input, Input::Ask { command: Command::IndexSearch, .. });
+        for search in batch.inputs.extract_if(.., is_search).collect::<Vec<_>>() {
+            if let Input::Ask { ask, .. } = search {
+                self.deliver(vec![(ask, Ok(Reply::Done))]);
+            }
+        }
+    }
+
+    pub(super) fn refuse_all(&mut self, inputs: &[Input], refusal: &Refusal) {
+        for input in inputs {
+            if let Input::Ask { ask, .. } = input {
+                self.refuse(*ask, refusal.clone());
             }
         }
     }
@@ -77,20 +98,14 @@ impl HubLoop {
         self.take_waiting(&mut letters);
         let more = self.open(&mut letters);
         self.answer_reads(self.clock.now(), &more);
-        batch.searches |= more.searches;
         batch.inputs.extend(more.inputs);
+        self.serve_readers(batch);
         if waited < LOCKED_BUSY {
             return;
         }
-        let (asks, facts): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut batch.inputs).into_iter().partition(|input| matches!(input, Input::Ask { .. }));
-        batch.inputs = facts;
-        for ask in asks {
-            if let Input::Ask { ask, .. } = ask {
-                let message = "another program holds the database's write lock; try again";
-                self.refuse(ask, Refusal::new(Code::Busy, message));
-            }
-        }
+        let message = "another program holds the database's write lock; try again";
+        self.refuse_all(&batch.inputs, &Refusal::new(Code::Busy, message));
+        batch.inputs.retain(|input| !matches!(input, Input::Ask { .. }));
     }
 
     /// Somebody may have dropped our triggers; then changes went unseen, and the watched messages are read again.
@@ -108,9 +123,7 @@ impl HubLoop {
     }
 
     /// Nothing of the batch happened: who asked is told, the hub goes back to what the store says, facts are kept.
-    pub(super) fn failed(&mut self, error: &BatchError, asks: &[AskId], facts: Vec<Input>) {
-        self.store.rollback();
-        self.fresh.clear();
+    pub(super) fn failed(&mut self, error: &BatchError, inputs: Vec<Input>) {
         let reason = match error {
             BatchError::Store(error) => error.to_string(),
             BatchError::GaveUp => "the daemon is stopping and another program holds the write lock".to_owned(),
@@ -118,22 +131,33 @@ impl HubLoop {
         if self.hub.status().degraded.is_none() {
             log::error!("nothing can be written: {reason}");
         }
-        for ask in asks {
-            self.refuse(*ask, cannot_write(&reason));
-        }
-        let now = self.clock.now();
+        self.refuse_all(&inputs, &cannot_write(&reason));
+        self.forget_asks(&inputs);
+        self.go_back();
+        // Before what has been carried meanwhile, which came later.
+        self.carried.splice(0..0, inputs.into_iter().filter(is_fact));
+        self.hub.set_degraded(Some(reason));
+        self.retry_at = Some(self.clock.tick().after(RETRY_WRITING));
+    }
+
+    /// Nobody waits for an answer any more that a batch which came to nothing may have parked.
+    pub(super) fn forget_asks(&mut self, inputs: &[Input]) {
         let mut ignored = Effects::default();
-        for ask in asks {
-            let _ = self.hub.step(now, Input::Forget(*ask), &mut self.store, &mut ignored);
+        for input in inputs {
+            if let Input::Ask { ask, .. } = input {
+                let _ = self.hub.step(self.clock.now(), Input::Forget(*ask), &mut self.store, &mut ignored);
+            }
         }
+    }
+
+    /// The hub knows again what the store says.
+    pub(super) fn go_back(&mut self) {
+        self.store.rollback();
+        self.fresh.clear();
         match self.store.snapshot() {
-            Ok(snapshot) => self.hub.restore(now, snapshot),
+            Ok(snapshot) => self.hub.restore(self.clock.now(), snapshot),
             Err(_) => self.must_restore = true,
         }
-        // What was started of a batch that never was must not be carried twice.
-        self.carried = facts;
-        self.hub.set_degraded(Some(reason));
-        self.retry_at = Some(now.tick.after(RETRY_WRITING));
     }
 
     pub(super) fn recovered(&mut self) {
@@ -146,13 +170,17 @@ impl HubLoop {
 
     /// Nobody wants to write anything, and whether it could be written is to be known all the same.
     pub(super) fn probe(&mut self, now: Now) {
-        let probed = self.store.begin().and_then(|()| self.store.touch()).and_then(|()| self.store.commit());
-        if probed.is_ok() {
+        if self.store.probe(PROBE_BYTES).is_ok() {
             return self.recovered();
         }
         self.store.rollback();
         self.retry_at = Some(now.tick.after(RETRY_WRITING));
     }
+}
+
+/// What is kept until it can be written. What is said of how far a task has got will be said again.
+fn is_fact(input: &Input) -> bool {
+    !matches!(input, Input::Ask { .. } | Input::Progress { .. } | Input::Changes(_))
 }
 
 fn cannot_write(reason: &str) -> Refusal {

@@ -1,27 +1,24 @@
 //! The main thread: takes what has arrived, has the hub decide, and performs it: persist, reply, run, publish.
 
-use super::adversity::BatchError;
+use super::batch::Batch;
 use super::housekeeping::Housekeeping;
 use super::inbox::Letter;
-use super::recovery::fold_page;
 use super::stopping::Stopping;
 use super::watcher::Progress;
-use super::worker::{Order, Staff};
+use super::worker::Staff;
 use crate::clock::{Clock, Now, Tick};
 use crate::control::Server;
-use crate::feed::{Feed, encode};
+use crate::feed::Feed;
 use crate::model::command::{Command, Refusal};
 use crate::model::hub::{Effects, Hub, Input};
 use crate::model::id::{AskId, PoolId, TaskSeq};
-use crate::model::rows::Write;
 use crate::model::task::TaskInput;
 use crate::ports::Answer;
 use crate::service::notify;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Letters that one batch takes at most.
@@ -45,7 +42,9 @@ pub(super) struct HubLoop {
     /// Reads the configuration again and applies what can be applied.
     pub(super) reload: Box<dyn FnMut()>,
     pub(super) stop_limit: Duration,
+    /// How often the supervisor is to be told that we live, and when it was told last.
     pub(super) watchdog: Option<Duration>,
+    pub(super) fed_at: Tick,
 
     pub(super) doors: Option<Server>,
     pub(super) answers: HashMap<AskId, (u64, Box<dyn Answer>)>,
@@ -101,11 +100,9 @@ impl HubLoop {
         let hub = if self.retry_at.is_some() { None } else { self.hub.next_deadline() };
         let carried = (self.retry_at.is_none() && !self.carried.is_empty()).then(|| self.clock.tick());
         let stop = self.stopping.as_ref().map(|stopping| stopping.until);
-        let watchdog = self.watchdog.map(|interval| self.clock.tick().after(interval));
-        [hub, carried, self.started_due, self.retry_at, stop, watchdog, self.housekeeping.due()]
-            .into_iter()
-            .flatten()
-            .min()
+        let watchdog = self.watchdog.map(|interval| self.fed_at.after(interval));
+        let housekeeping = if self.retry_at.is_some() { None } else { self.housekeeping.due() };
+        [hub, carried, self.started_due, self.retry_at, stop, watchdog, housekeeping].into_iter().flatten().min()
     }
 
     /// Turns letters into inputs; what concerns the daemon itself is done at once.
@@ -129,12 +126,12 @@ impl HubLoop {
                 Letter::Fact(fact @ Input::Started { .. }) => self.started.push(fact),
                 Letter::Fact(fact) => batch.inputs.push(fact),
                 Letter::Look => batch.look = true,
-                Letter::Signal(signal) => batch.inputs.extend(self.signal(signal)),
+                Letter::Signal(signal) => self.signal(signal),
                 Letter::WorkerDied { pool, slot } => batch.inputs.extend(self.worker_died(pool, slot)),
                 Letter::ThreadDied { name } => {
                     log::error!("the thread {name} died; stopping");
                     self.exit_code = EXIT_INTERNAL;
-                    batch.inputs.extend(self.begin_stop());
+                    self.begin_stop();
                 }
             }
         }
@@ -195,114 +192,12 @@ impl HubLoop {
             let _ = self.hub.step(now, read.clone(), &mut self.store, &mut effects);
         }
         if effects.stop {
-            let stop = self.begin_stop();
-            self.carried.extend(stop);
+            self.begin_stop();
         }
         self.deliver(effects.replies);
     }
 
-    fn write(&mut self, batch: Batch) {
-        let asks: Vec<AskId> = batch
-            .inputs
-            .iter()
-            .filter_map(|input| if let Input::Ask { ask, .. } = input { Some(*ask) } else { None })
-            .collect();
-        let facts: Vec<Input> = batch
-            .inputs
-            .iter()
-            .filter(|input| !matches!(input, Input::Ask { .. } | Input::Progress { .. } | Input::Changes(_)))
-            .cloned()
-            .collect();
-        match self.batch(batch) {
-            Ok(()) => self.recovered(),
-            Err(error) => self.failed(&error, &asks, facts),
-        }
-    }
-
-    fn batch(&mut self, mut batch: Batch) -> Result<(), BatchError> {
-        if self.must_restore {
-            let snapshot = self.store.snapshot()?;
-            self.hub.restore(self.clock.now(), snapshot);
-            self.must_restore = false;
-        }
-        let mut effects = self.begin_folded(&mut batch)?;
-        let now = self.clock.now();
-        for input in std::mem::take(&mut batch.inputs) {
-            self.hub.step(now, input, &mut self.store, &mut effects)?;
-            self.apply(&mut effects)?;
-        }
-        self.hub.due(now, &mut self.store, &mut effects)?;
-        self.apply(&mut effects)?;
-        self.hub.settle(now, &mut self.store, &mut effects)?;
-        self.apply(&mut effects)?;
-        // Pictures that were wanted in this very batch are due at once.
-        self.hub.due(now, &mut self.store, &mut effects)?;
-        self.apply(&mut effects)?;
-        if batch.searches {
-            self.housekeeping.index(&mut self.store)?;
-        }
-        // Also this transaction's own changes, whose events are written with them.
-        let folded = self.store.fold_all()?;
-        self.persist(now, effects, folded)
-    }
-
-    /// Begins the transaction. Decisions are never made on stale rows: what others wrote is folded first, a page with
-    /// each transaction, the last one with the batch.
-    fn begin_folded(&mut self, batch: &mut Batch) -> Result<Effects, BatchError> {
-        loop {
-            self.begin_patiently(batch)?;
-            self.check_schema()?;
-            let mut effects = Effects::default();
-            if !fold_page(&mut self.hub, &mut self.store, &*self.clock, &mut effects)? {
-                return Ok(effects);
-            }
-            let folded = self.store.changes_folded()?;
-            self.persist(self.clock.now(), effects, folded)?;
-        }
-    }
-
-    /// Writes what a step decided, so that the next one reads it.
-    fn apply(&mut self, effects: &mut Effects) -> Result<(), StoreError> {
-        self.store.apply(&effects.writes)?;
-        for write in effects.writes.drain(..) {
-            if let Write::PutTaskInput { seq, input } = write {
-                self.fresh.insert(seq, input);
-            }
-        }
-        Ok(())
-    }
-
-    /// Persist, reply, run, publish: in this order, for the whole batch.
-    fn persist(&mut self, now: Now, effects: Effects, folded: i64) -> Result<(), BatchError> {
-        let events: Vec<_> = effects.events.iter().map(encode).collect();
-        self.store.append_events(now.wall, &events)?;
-        if self.store.has_written() {
-            self.store.commit()?;
-            self.progress.commits.fetch_add(1, Ordering::Relaxed);
-            self.progress.folded.store(folded, Ordering::Release);
-            self.housekeeping.committed(now.tick, &mut self.store);
-        } else {
-            self.store.rollback();
-        }
-        self.hub.committed();
-        self.deliver(effects.replies);
-        for run in effects.runs {
-            let input = self.fresh.remove(&run.seq);
-            self.staff.assign(Order { run, input });
-        }
-        self.fresh.clear();
-        for (pool, slot, token) in effects.cancels {
-            self.staff.cancel(&pool, slot, token);
-        }
-        self.feed.publish(events);
-        for (pool, ask) in effects.staff {
-            let outcome = self.hire(&pool);
-            self.carried.push(Input::Staffed { pool, ask, outcome });
-        }
-        Ok(())
-    }
-
-    fn hire(&mut self, pool: &PoolId) -> Result<(), String> {
+    pub(super) fn hire(&mut self, pool: &PoolId) -> Result<(), String> {
         let row = self.hub.pool_row(pool).ok_or("the pool is gone")?;
         self.staff.hire(row).map_err(|error| error.to_string())
     }
@@ -319,20 +214,13 @@ impl HubLoop {
         self.deliver(vec![(ask, Err(refusal))]);
     }
 
-    pub(super) fn feed_watchdog(&self) {
-        if self.watchdog.is_some() {
+    /// Twice as often as the supervisor asks for, and not with every turn: each time is a message to it.
+    pub(super) fn feed_watchdog(&mut self) {
+        let Some(interval) = self.watchdog else { return };
+        let now = self.clock.tick();
+        if now.since(self.fed_at) >= interval {
+            self.fed_at = now;
             notify::watchdog();
         }
     }
-}
-
-/// What one turn has to do.
-#[derive(Default)]
-pub(super) struct Batch {
-    pub(super) reads: Vec<Input>,
-    pub(super) inputs: Vec<Input>,
-    /// The watcher says that there are foreign changes.
-    pub(super) look: bool,
-    /// Somebody wants to search.
-    pub(super) searches: bool,
 }

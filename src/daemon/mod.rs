@@ -1,6 +1,7 @@
 //! Wires the rooms to threads. [`run`] is the table of contents: what is started, in which order, and how it ends.
 
 mod adversity;
+mod batch;
 mod housekeeping;
 mod hub_loop;
 mod inbox;
@@ -9,7 +10,7 @@ mod stopping;
 mod watcher;
 mod worker;
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Tick};
 use crate::config::Config;
 use crate::control::{About, Defaults, Server};
 use crate::executor;
@@ -139,6 +140,7 @@ fn start(
         reload: Box::new(reloading(config.clone(), reload)),
         stop_limit: config.daemon.stop_grace + STOP_SLACK,
         watchdog: notify::watchdog_interval(),
+        fed_at: Tick::ZERO,
         doors: Some(doors),
         answers: HashMap::new(),
         next_ask: 1,

@@ -20,33 +20,30 @@ pub(super) struct Stopping {
 }
 
 impl HubLoop {
-    pub(super) fn signal(&mut self, signal: Signal) -> Vec<Input> {
+    pub(super) fn signal(&mut self, signal: Signal) {
         match signal {
             Signal::Stop if self.stopping.is_none() => {
                 log::info!("stopping");
-                self.begin_stop()
+                self.begin_stop();
             }
             // Also the first one, when somebody had the daemon stop over the socket before.
             Signal::Stop | Signal::StopNow => {
                 log::warn!("stopping without waiting");
                 self.exit_code = EXIT_INTERRUPTED;
-                let inputs = self.begin_stop();
+                self.begin_stop();
                 if let Some(stopping) = &mut self.stopping {
                     stopping.until = self.clock.tick();
                 }
-                inputs
             }
-            Signal::Reload => {
-                (self.reload)();
-                Vec::new()
-            }
+            Signal::Reload => (self.reload)(),
         }
     }
 
     /// No more doors, no more dispatching; running tasks are interrupted and go back to their queues.
-    pub(super) fn begin_stop(&mut self) -> Vec<Input> {
+    /// That nothing is dispatched any more is no fact to be written, so a daemon that cannot write stops as well.
+    pub(super) fn begin_stop(&mut self) {
         if self.stopping.is_some() {
-            return Vec::new();
+            return;
         }
         notify::stopping();
         if let Some(doors) = &mut self.doors {
@@ -54,7 +51,7 @@ impl HubLoop {
         }
         self.staff.interrupt_all();
         self.stopping = Some(Stopping { until: self.clock.tick().after(self.stop_limit), hurried: false });
-        vec![Input::Stopping]
+        self.hub.stop_dispatching();
     }
 
     pub(super) fn has_stopped(&mut self) -> bool {
@@ -85,11 +82,10 @@ impl HubLoop {
             Some(row) if self.replaced.len() <= REPLACEMENTS_MAX => self.staff.replace(row, slot).is_ok(),
             _ => false,
         };
-        let mut inputs = vec![Input::WorkerDied { pool, slot }];
         if !replaced {
             self.exit_code = EXIT_INTERNAL;
-            inputs.extend(self.begin_stop());
+            self.begin_stop();
         }
-        inputs
+        vec![Input::WorkerDied { pool, slot }]
     }
 }

@@ -37,12 +37,19 @@ impl Store {
         self.db.total_changes() != self.changes_at_begin
     }
 
-    /// Writes what is there already, so that the commit finds out whether anything can be written.
+    /// Writes so many bytes and takes them back, to find out whether anything can be written.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub fn touch(&mut self) -> Result<(), StoreError> {
-        self.run("UPDATE meta SET value = value WHERE key = 'epoch'")
+    pub fn probe(&mut self, bytes: usize) -> Result<(), StoreError> {
+        self.begin()?;
+        self.db
+            .prepare_cached("INSERT OR REPLACE INTO meta(key, value) VALUES('probe', zeroblob(?1))")?
+            .execute([i64::try_from(bytes).unwrap_or(i64::MAX)])?;
+        self.commit()?;
+        self.begin()?;
+        self.run("DELETE FROM meta WHERE key = 'probe'")?;
+        self.commit()
     }
 
     /// Ends the batch as if it had never been. Safe to call at any time.
@@ -67,6 +74,24 @@ impl Store {
             self.apply_one(write)?;
         }
         Ok(())
+    }
+
+    /// As [`Store::apply`], but a message or thread that a foreign trigger or key forbids is left out. Returns why.
+    ///
+    /// # Errors
+    /// The batch must be rolled back.
+    pub fn apply_what_it_lets(&mut self, writes: &[Write]) -> Result<Vec<String>, StoreError> {
+        let mut refused = Vec::new();
+        for write in writes {
+            let is_public =
+                matches!(write, Write::InsertThread(_) | Write::InsertMessage(_) | Write::UpdateMessage { .. });
+            match self.apply_one(write) {
+                // A statement that fails has done nothing, unless it has ended the whole transaction.
+                Err(StoreError::Refused(reason)) if is_public && !self.db.is_autocommit() => refused.push(reason),
+                outcome => outcome?,
+            }
+        }
+        Ok(refused)
     }
 
     fn apply_one(&self, write: &Write) -> Result<(), StoreError> {

@@ -57,6 +57,9 @@ pub enum StoreError {
         "the database file {0} was removed or replaced; stop the daemon, put the file back or leave it, and start again"
     )]
     Removed(String),
+    /// A constraint, or a trigger of another program's, forbids what was to be written.
+    #[error("{0}")]
+    Refused(String),
     #[error("the disk is full")]
     Full,
     #[error("the database is read-only: {0}")]
@@ -83,6 +86,7 @@ impl From<rusqlite::Error> for StoreError {
         use rusqlite::ErrorCode;
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
+            Some(ErrorCode::ConstraintViolation) => StoreError::Refused(error.to_string()),
             Some(ErrorCode::DiskFull) => StoreError::Full,
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
                 StoreError::ReadOnly(error.to_string())

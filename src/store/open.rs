@@ -48,8 +48,10 @@ impl Store {
         db.busy_timeout(patience)?;
         keep_plans(&db)?;
         db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        // Foreign keys are not enforced, as they are not by most programs that write here: a thread that one of them has
+        // deleted must not keep us from writing to its messages.
         db.execute_batch(
-            "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
+            "PRAGMA foreign_keys = OFF; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
              PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY;",
         )?;
         assert_wal(&db)?;

@@ -6,6 +6,7 @@ mod support;
 mod asks;
 mod cli;
 mod faults;
+mod foreign;
 mod kill9;
 mod library;
 mod messages;

@@ -199,7 +199,7 @@ impl Hub {
             Input::Finished(report) => return self.finished(now, report, rows, out),
             Input::WorkerDied { pool, slot } => return self.worker_died(now, &pool, slot, rows, out),
             Input::Staffed { pool, ask, outcome } => return self.staffed(now, &pool, ask, outcome, rows, out),
-            Input::Stopping => self.stopping = true,
+            Input::Stopping => self.stop_dispatching(),
         }
         Ok(())
     }
@@ -285,6 +285,7 @@ impl Hub {
     pub fn knows(&self, command: &Command) -> bool {
         match command {
             Command::WaitTask { id, .. } => self.tasks.by_id(id).is_some(),
+            Command::WaitWatch { name, .. } => self.is_watched(name),
             command => command.is_read(),
         }
     }
@@ -292,6 +293,11 @@ impl Hub {
     /// When [`Hub::due`] has something to do next.
     pub fn next_deadline(&self) -> Option<Tick> {
         self.timers.first()
+    }
+
+    /// The daemon is stopping: no task is begun any more, whatever becomes of this batch or the next.
+    pub fn stop_dispatching(&mut self) {
+        self.stopping = true;
     }
 
     /// Says whether writing works at present, for `poll status`.

@@ -97,6 +97,18 @@ impl Hub {
         asks.into_iter().filter_map(|ask| self.unpark(ask).map(|wait| (ask, wait))).collect()
     }
 
+    /// Answers those whose wait is over outside of any batch: for when nothing can be written.
+    pub fn expire_waits(&mut self, now: Now, rows: &mut dyn Rows, out: &mut Effects) {
+        for (at, ask) in self.timers.due_waits(now.tick) {
+            self.timers.cancel(at, Timer::Wait(ask));
+            if self.wait_timed_out(ask, rows, out).is_err() {
+                out.replies.push((ask, Err(timed_out())));
+            }
+        }
+        // They have been answered, whatever becomes of the next batch.
+        self.parking.taken.clear();
+    }
+
     pub(super) fn wait_timed_out(
         &mut self,
         ask: AskId,
@@ -105,9 +117,7 @@ impl Hub {
     ) -> Result<(), RowsError> {
         let answer = match self.unpark(ask) {
             None => return Ok(()),
-            Some(Wait::Watch(_) | Wait::Task(_)) => {
-                Err(Refusal::new(Code::TimedOut, "the wait timed out; what was waited for goes on"))
-            }
+            Some(Wait::Watch(_) | Wait::Task(_)) => Err(timed_out()),
             Some(Wait::Answer(_, mut answer)) => {
                 let status = rows.message(&answer.question)?.map_or(Status::Unknown, |question| question.status);
                 let error = format!(
@@ -122,6 +132,10 @@ impl Hub {
         out.replies.push((ask, answer));
         Ok(())
     }
+}
+
+fn timed_out() -> Refusal {
+    Refusal::new(Code::TimedOut, "the wait timed out; what was waited for goes on")
 }
 
 fn leave<K: Ord>(waiting: &mut BTreeMap<K, Vec<AskId>>, key: K, ask: AskId) {

@@ -43,6 +43,12 @@ impl Timers {
         self.due.pop_first().map(|(_, timer)| timer)
     }
 
+    /// The waits that are over.
+    pub(super) fn due_waits(&self, now: Tick) -> Vec<(Tick, AskId)> {
+        let due = self.due.iter().take_while(|(at, _)| *at <= now);
+        due.filter_map(|(at, timer)| if let Timer::Wait(ask) = timer { Some((*at, *ask)) } else { None }).collect()
+    }
+
     /// Askers outlive a rebuild of the state; everything else is set again from the store.
     pub(super) fn keep_only_waits(&mut self) {
         self.due.retain(|(_, timer)| matches!(timer, Timer::Wait(_)));

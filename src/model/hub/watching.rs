@@ -245,6 +245,11 @@ impl Hub {
         Ok(Ok(Reply::Done))
     }
 
+    /// Whether an active watch has that name, so that waiting for it needs no row.
+    pub(super) fn is_watched(&self, name: &str) -> bool {
+        self.watches.find(name).is_some()
+    }
+
     pub(super) fn wait_watch(
         &mut self,
         now: Now,
