@@ -37,7 +37,7 @@ An ID may be shortened to its beginning or its end (at least 4 characters).";
 pub(super) enum Verb {
     /// Start the daemon in the background; returns once it answers
     Start(Start),
-    /// Stop the daemon; running tasks may finish for a moment, waiting ones are kept
+    /// Stop the daemon; running tasks are ended at once and, like those that wait, run after the next start
     Stop(Stop),
     /// Say whether the daemon runs, and how it is
     Status,
