@@ -9,6 +9,7 @@ use crate::model::message::{NewMessage, Status};
 use crate::model::rows::{Rows, RowsError};
 use crate::model::task::{Exchange, Task, TaskInput, TaskResult, TaskStatus};
 use std::sync::Arc;
+use std::time::Duration;
 
 impl Hub {
     /// Thread, question, task and watch come into being in one step, or none of them does.
@@ -37,7 +38,8 @@ impl Hub {
             Err(refusal) => return Ok(Some(Err(refusal))),
         };
         let exchange = Exchange { question: ask.question.clone(), response: ask.response.clone() };
-        let seq = match self.accept(now, submission(&ask, directory), Some(exchange), out) {
+        let timeout = self.task_timeout_of(&ask);
+        let seq = match self.accept(now, submission(&ask, directory, timeout), Some(exchange), out) {
             Ok(seq) => seq,
             Err(refusal) => {
                 out.writes.truncate(written);
@@ -73,6 +75,12 @@ impl Hub {
         }
         self.park(now, asker, Wait::Answer(seq, Box::new(answer)), Some(ask.timeout));
         Ok(None)
+    }
+
+    /// What the asker has patience for says nothing of how long the work takes: whoever stopped waiting can wait for
+    /// the task, which has what its pool grants, and more only where the asker waits longer than that.
+    fn task_timeout_of(&self, ask: &Ask) -> Duration {
+        self.pool_row(&ask.pool).map_or(ask.timeout, |pool| pool.timeout.max(ask.timeout))
     }
 
     fn watch_question(
@@ -159,7 +167,7 @@ impl Hub {
     }
 }
 
-fn submission(ask: &Ask, directory: String) -> Submit {
+fn submission(ask: &Ask, directory: String, timeout: Duration) -> Submit {
     Submit {
         id: ask.task.clone(),
         pool: ask.pool.clone(),
@@ -170,9 +178,9 @@ fn submission(ask: &Ask, directory: String) -> Submit {
             system_prompt: ask.system_prompt.clone(),
         },
         priority: 0,
-        timeout: Some(ask.timeout),
+        timeout: Some(timeout),
         key: None,
-        delay: std::time::Duration::ZERO,
+        delay: Duration::ZERO,
         retries_max: 0,
         on_crash: None,
     }

@@ -121,6 +121,15 @@ fn who_waits_too_long_is_told_and_the_work_goes_on() {
 }
 
 #[test]
+fn an_impatient_asker_does_not_cut_the_work_short() {
+    let mut desk = desk();
+    for (number, patience, expected) in [(1, 1, 1800), (2, 600, 1800), (3, 7200, 7200)] {
+        desk.ask(Command::Ask(Ask { timeout: Duration::from_secs(patience), ..ask(number) }));
+        assert_eq!(desk.rows.task(&format!("t{number}")).timeout, Duration::from_secs(expected), "{patience}");
+    }
+}
+
+#[test]
 fn an_asker_that_is_gone_is_not_answered() {
     let mut desk = desk();
     let asker = desk.ask(Command::Ask(ask(1)));
