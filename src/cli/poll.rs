@@ -112,9 +112,9 @@ pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Show(show) => self::show(show, session),
         Verb::Add(add) => self::add(add, session),
         Verb::Remove { id } => {
-            let request = Request::PollRemove(wire::Id { id: id.clone() });
-            session.ask(&request, |output, _: wire::Empty| {
-                output.say(format_args!("{id} is watched no longer"));
+            session.ask(&Request::PollRemove(wire::Id { id }), |output, removed: wire::Watch| {
+                // What was given may have been a part of it.
+                output.say(format_args!("{} is watched no longer", name_of(removed)));
                 Ok(())
             })?;
             Ok(OK)
@@ -285,10 +285,12 @@ fn add(add: Add, session: &mut Session) -> Outcome {
 }
 
 fn show_added(output: &mut Output, watch: wire::Watch) -> Result<(), Failure> {
-    let name = watch.message_id.or(watch.task_id).unwrap_or_default();
-    let name = logging::escape(&name);
     let status = output.status(&watch.status);
-    output.line(format_args!("{name} {status}"))
+    output.line(format_args!("{} {status}", logging::escape(&name_of(watch))))
+}
+
+fn name_of(watch: wire::Watch) -> String {
+    watch.message_id.or(watch.task_id).unwrap_or_default()
 }
 
 #[cfg(test)]

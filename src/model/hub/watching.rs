@@ -81,6 +81,10 @@ struct Target {
 }
 
 impl Target {
+    fn is_missing(&self) -> bool {
+        self.message.is_none() && self.task.is_none()
+    }
+
     fn status(&self) -> Status {
         match (&self.message, &self.task) {
             (Some(message), _) => message.status.clone(),
@@ -126,12 +130,17 @@ impl Hub {
             (None, Some(task)) => task.to_string(),
             (None, None) => return Ok(Err(Refusal::bad_request("a watch needs a message_id or a task_id"))),
         };
-        if let Some(id) = self.watches.find(&name) {
+        let watched = self.watches.find(&name);
+        let exists = watched.is_some_and(|id| self.watches.by_id[&id].status != Status::Unknown);
+        if let Some(id) = watched.filter(|_| exists || !add.must_exist) {
             return Ok(Ok(Reply::Watching(self.renew_watch(now, id, add, out))));
         }
         let target = self.target(&add, rows)?;
-        if add.must_exist && target.message.is_none() && target.task.is_none() {
+        if add.must_exist && target.is_missing() {
             return Ok(Err(Refusal::not_found(format!("there is no message or task {name}"))));
+        }
+        if let Some(id) = watched {
+            return Ok(Ok(Reply::Watching(self.renew_watch(now, id, add, out))));
         }
         if let Err(full) = self.room_for_watch() {
             return Ok(Err(full));
@@ -232,17 +241,13 @@ impl Hub {
         rows: &mut dyn Rows,
         out: &mut Effects,
     ) -> Result<Answer, RowsError> {
-        let id = match self.watches.find(name) {
-            Some(id) => id,
-            None => match rows.watch(name)? {
-                Some(ended) => ended.id,
-                None => return Ok(Err(Refusal::not_found(format!("{name} is not watched")))),
-            },
+        let active = self.watches.find(name).and_then(|id| self.stop_watch(id));
+        let Some(watch) = active.map_or_else(|| rows.watch(name), |watch| Ok(Some(watch)))? else {
+            return Ok(Err(Refusal::not_found(format!("{name} is not watched"))));
         };
-        self.stop_watch(id);
-        out.writes.push(Write::DeleteWatch(id));
-        self.answer_watch(id, name, None, None, out);
-        Ok(Ok(Reply::Done))
+        out.writes.push(Write::DeleteWatch(watch.id));
+        self.answer_watch(watch.id, name, None, None, out);
+        Ok(Ok(Reply::Watching(watch)))
     }
 
     /// Whether an active watch has that name, so that waiting for it needs no row.
@@ -291,8 +296,13 @@ impl Hub {
             must_exist: true,
         };
         let mut target = self.target(&add, rows)?;
-        if target.message.is_none() && target.task.is_none() {
-            return Ok(Some(Err(Refusal::not_found(format!("{name} is neither watched nor a message or task")))));
+        if target.is_missing() {
+            // There was time for it to come into being, and that is over.
+            let expired = rows.watch(name)?.filter(|watch| watch.status == Status::Expired);
+            return Ok(Some(match expired {
+                Some(watch) => Ok(waited(watch.name(), watch.status.clone(), None)),
+                None => Err(Refusal::not_found(format!("{name} is neither watched nor a message or task"))),
+            }));
         }
         let status = target.status();
         if status.is_final() {

@@ -9,6 +9,12 @@ fn what_does_not_exist_yet_is_unknown_unless_it_must() {
     assert_eq!(desk.watch_status("t"), "active unknown");
     let ask = desk.add_watch(AddWatch { must_exist: true, ..watch_task("t2") });
     assert_eq!(refusal(&desk, ask), Some(Code::NotFound));
+    // That it is watched already does not make it exist.
+    let ask = desk.add_watch(AddWatch { must_exist: true, ..watch_task("t") });
+    assert_eq!((refusal(&desk, ask), desk.watch_status("t").as_str()), (Some(Code::NotFound), "active unknown"));
+    desk.rows.foreign_insert("t", "pending", None);
+    let ask = desk.add_watch(AddWatch { must_exist: true, ..watch_task("t") });
+    assert_eq!(refusal(&desk, ask), None);
     let ask = desk.add_watch(AddWatch { task_id: None, ..watch_task("") });
     assert_eq!(refusal(&desk, ask), Some(Code::BadRequest));
 }
@@ -160,7 +166,8 @@ fn removing_ends_every_wait() {
     desk.add_watch(watch_task("t"));
     let waits = [desk.wait_watch("t", 30), desk.wait_watch("t", 40)];
     let ask = desk.ask(Command::RemoveWatch { name: "t".to_owned() });
-    assert_eq!(refusal(&desk, ask), None);
+    let Some(Ok(Reply::Watching(removed))) = desk.answer(ask) else { panic!("{:?}", desk.answer(ask)) };
+    assert_eq!(removed.name(), "t");
     assert_eq!(waits.map(|wait| desk.waited(wait)), ["removed", "removed"]);
     let again = desk.ask(Command::RemoveWatch { name: "t".to_owned() });
     assert_eq!(refusal(&desk, again), Some(Code::NotFound));
@@ -193,6 +200,20 @@ fn waiting_for_what_nobody_watches_watches_it_for_as_long() {
     assert_eq!((desk.waited(message).as_str(), desk.waited(task).as_str()), ("waiting", "failed"));
     desk.pass(Duration::from_secs(30));
     assert_eq!((desk.waited(message).as_str(), desk.watch_status("m").as_str()), ("expired", "ended expired"));
+}
+
+#[test]
+fn waiting_for_what_expired_and_never_was_is_expired() {
+    let mut desk = desk();
+    desk.add_watch(watch_task("t"));
+    desk.pass(Duration::from_secs(60));
+    let wait = desk.wait_watch("t", 30);
+    assert_eq!(desk.waited(wait), "expired");
+    // One that exists by now is watched anew.
+    desk.rows.foreign_insert("t", "pending", None);
+    desk.batch(Vec::new());
+    let wait = desk.wait_watch("t", 30);
+    assert_eq!((desk.waited(wait).as_str(), desk.watch_status("t").as_str()), ("waiting", "active pending"));
 }
 
 #[test]
