@@ -162,7 +162,7 @@ impl Comms {
     /// # Errors
     /// Refused with `not_found` when it is not watched.
     pub fn remove_message(&self, id: &str) -> Result<(), CommsError> {
-        let _: wire::Empty = self.connect()?.call(&Request::PollRemove(wire::Id { id: id.to_owned() }))?;
+        let _: wire::Watch = self.connect()?.call(&Request::PollRemove(wire::Id { id: id.to_owned() }))?;
         Ok(())
     }
 
@@ -203,7 +203,9 @@ impl Comms {
 
     fn waited(&self, id: &str, result: Result<Box<RawValue>, ClientError>) -> Result<Watched, CommsError> {
         let timed_out = match result {
-            Ok(waited) => waited.get().contains("\"expired\""),
+            Ok(waited) => {
+                serde_json::from_str::<wire::Waited>(waited.get()).is_ok_and(|waited| waited.status == "expired")
+            }
             Err(ClientError::Refused { code: crate::model::command::Code::TimedOut, .. }) => true,
             Err(error) => return Err(error.into()),
         };
@@ -430,24 +432,25 @@ impl Calling {
             Err(error) => return Err(error),
         };
         self.seen = self.seen.max(now.seq);
-        if self.tell(&now.watch.status.clone()) {
+        if self.tell(&now.watch.status, now.r#final) {
             return Ok(());
         }
         loop {
             if let Followed::Frame(frame) = client.receive(None)?
-                && let Some((seq, status)) = change_in(&frame)
-                && seq > self.seen
+                && let Some(change) = change_in(&frame)
+                && change.seq > self.seen
             {
-                self.seen = seq;
-                if self.tell(&status) {
+                self.seen = change.seq;
+                if self.tell(&change.status, change.is_final) {
                     return Ok(());
                 }
             }
         }
     }
 
-    /// Makes the calls that a status asks for. Returns whether it is the last one.
-    fn tell(&mut self, status: &str) -> bool {
+    /// Makes the calls that a status asks for. Returns whether it is the last one, which the word alone does not say: any
+    /// program may write one.
+    fn tell(&mut self, status: &str, is_final: bool) -> bool {
         if status != self.last {
             status.clone_into(&mut self.last);
             if let Some(call) = &mut self.watching.on_status {
@@ -455,24 +458,20 @@ impl Calling {
             }
         }
         match status {
+            _ if !is_final => {}
             "complete" => {
                 let content = self.comms.message(&self.id).ok().and_then(|message| message.content);
                 if let Some(call) = &mut self.watching.on_complete {
                     call(&self.id, content.as_deref().unwrap_or_default());
                 }
-                true
             }
-            "failed" | "deleted" => {
+            "expired" => self.fail("its time ran out"),
+            _ => {
                 let error = self.comms.message(&self.id).ok().and_then(|message| message.error);
                 self.fail(error.as_deref().unwrap_or("it failed"));
-                true
             }
-            "expired" => {
-                self.fail("its time ran out");
-                true
-            }
-            _ => false,
         }
+        is_final
     }
 
     fn fail(&mut self, error: &str) {
@@ -488,9 +487,9 @@ fn name_of(watch: &Watch) -> Option<&str> {
 
 /// Tells the status that a frame brings. Returns its number.
 fn tell_status(frame: &str, progress: &mut impl FnMut(&str)) -> Option<u64> {
-    let (seq, status) = change_in(frame)?;
-    progress(&status);
-    Some(seq)
+    let change = change_in(frame)?;
+    progress(&change.status);
+    Some(change.seq)
 }
 
 /// The answer to a wait may overtake the events that led to it; it says which was the last.
@@ -506,8 +505,15 @@ fn tell_late(client: &mut Client, answer: &RawValue, mut seen: u64, progress: &m
     }
 }
 
-/// Number and new status of a frame that tells a change of status.
-fn change_in(frame: &str) -> Option<(u64, String)> {
+/// What a frame tells of a message.
+struct Change {
+    seq: u64,
+    status: String,
+    is_final: bool,
+}
+
+/// The change of status that a frame tells, if it does.
+fn change_in(frame: &str) -> Option<Change> {
     #[derive(serde::Deserialize)]
     struct Frame {
         seq: u64,
@@ -517,7 +523,8 @@ fn change_in(frame: &str) -> Option<(u64, String)> {
     #[derive(serde::Deserialize)]
     struct Data {
         current_status: String,
+        r#final: bool,
     }
-    let frame: Frame = serde_json::from_str(frame).ok()?;
-    (frame.event == "message.status_changed").then_some((frame.seq, frame.data.current_status))
+    let Frame { seq, event, data } = serde_json::from_str(frame).ok()?;
+    (event == "message.status_changed").then_some(Change { seq, status: data.current_status, is_final: data.r#final })
 }

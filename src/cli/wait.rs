@@ -42,13 +42,11 @@ struct Frame {
 struct Change {
     previous_status: Option<String>,
     current_status: Option<String>,
+    #[serde(default)]
+    r#final: bool,
 }
 
 impl Change {
-    fn is_final(&self) -> bool {
-        matches!(self.current_status.as_deref(), Some("complete" | "failed" | "expired" | "deleted"))
-    }
-
     fn print(&self, output: &mut Output) -> Result<(), Failure> {
         let from = output.status(self.previous_status.as_deref().unwrap_or("unknown"));
         let to = output.status(self.current_status.as_deref().unwrap_or("unknown"));
@@ -153,7 +151,7 @@ fn print_history(client: &mut Client, id: &str, seen: u64, last: u64, output: &m
         return Ok(());
     };
     for step in shown.history.into_iter().filter(|step| step.seq > seen && step.seq <= last) {
-        Change { previous_status: step.from, current_status: Some(step.to) }.print(output)?;
+        Change { previous_status: step.from, current_status: Some(step.to), r#final: false }.print(output)?;
     }
     Ok(())
 }
@@ -180,8 +178,7 @@ fn exit_code(status: &str) -> u8 {
 
 /// Prints what happens to a message that has been shown, until its status is final.
 pub(super) fn follow(shown: &wire::Watched, client: &mut Client, output: &mut Output) -> Result<(), Failure> {
-    let now = Change { previous_status: None, current_status: Some(shown.watch.status.clone()) };
-    if now.is_final() {
+    if shown.r#final {
         return Ok(());
     }
     output.flush()?;
@@ -203,7 +200,7 @@ pub(super) fn follow(shown: &wire::Watched, client: &mut Client, output: &mut Ou
                 } else {
                     print_frame(&text, output)?;
                 }
-                if frame.event == STATUS_CHANGED && frame.data.is_final() {
+                if frame.event == STATUS_CHANGED && frame.data.r#final {
                     return Ok(());
                 }
             }
@@ -244,8 +241,9 @@ mod tests {
     }
 
     fn frame(seq: u64, from: &str, to: &str) -> String {
+        let last = ["complete", "failed"].contains(&to);
         format!(
-            r#"{{"id":"{seq}","type":"event","event":"message.status_changed","data":{{"previous_status":{from},"current_status":"{to}"}},"seq":{seq}}}"#
+            r#"{{"id":"{seq}","type":"event","event":"message.status_changed","data":{{"previous_status":{from},"current_status":"{to}","final":{last}}},"seq":{seq}}}"#
         )
     }
 
@@ -328,7 +326,8 @@ mod tests {
         let (_dir, mut client, _serving) = daemon(1, lines);
         let printed = Printed::default();
         let mut output = Output::to(printed.clone(), true);
-        let shown = r#"{"message_id":"m","status":"pending","added_at":"","updated_at":"","history":[],"seq":4}"#;
+        let shown =
+            r#"{"message_id":"m","status":"pending","added_at":"","updated_at":"","final":false,"history":[],"seq":4}"#;
         follow(&serde_json::from_str(shown).unwrap(), &mut client, &mut output).unwrap();
         let printed = printed.text();
         assert_eq!(printed.lines().count(), 2);

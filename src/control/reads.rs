@@ -129,6 +129,11 @@ fn watched(text: &str, reader: &mut dyn Reader) -> Result<wire::Watched, Refusal
         content: None,
         error: None,
         metadata: None,
+        r#final: match (&watch, &message, &task) {
+            (Some(watch), ..) => !watch.is_active(),
+            (None, Some(message), _) => message.status.is_final(),
+            (None, None, task) => task.as_ref().is_some_and(|detail| detail.task.status.is_final()),
+        },
         history,
         seq,
     };
@@ -143,6 +148,8 @@ fn watched(text: &str, reader: &mut dyn Reader) -> Result<wire::Watched, Refusal
         shown.r#type = Some("task".to_owned());
         shown.content = detail.outcome.result.map(|result| result.to_string());
         shown.error = detail.outcome.error.map(|error| error.to_string());
+    } else if watch.is_some_and(|watch| watch.message_id.is_some() && watch.status == Status::Failed) {
+        shown.error = Some("message deleted".to_owned());
     }
     Ok(shown)
 }

@@ -292,6 +292,8 @@ pub struct Watched {
     pub content: Option<String>,
     pub error: Option<String>,
     pub metadata: Option<Value>,
+    /// Whether nothing follows: the watch, or else what is not watched, has ended.
+    pub r#final: bool,
     pub history: Vec<Step>,
     /// The newest event when this was read: follow from here to miss nothing.
     pub seq: u64,

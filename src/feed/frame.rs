@@ -62,6 +62,8 @@ impl Serialize for Data<'_> {
                 map.serialize_entry("previous_status", &previous.as_ref().map(Status::as_str))?;
                 map.serialize_entry("current_status", current.as_ref().map_or("deleted", Status::as_str))?;
                 map.serialize_entry("content_length", content_length)?;
+                // The words alone do not say it: another program may have written `expired` or `deleted`.
+                map.serialize_entry("final", &current.as_ref().is_none_or(Status::is_final))?;
             }
             Body::MessageContent { message_id, thread_id, status, content_length } => {
                 map.serialize_entry("message_id", message_id.as_str())?;
@@ -69,6 +71,7 @@ impl Serialize for Data<'_> {
                 map.serialize_entry("previous_status", status.as_str())?;
                 map.serialize_entry("current_status", status.as_str())?;
                 map.serialize_entry("content_length", content_length)?;
+                map.serialize_entry("final", &status.is_final())?;
             }
             Body::PoolSpawned { pool, executor, queue_max, timeout } => {
                 map.serialize_entry("pool_id", pool.as_str())?;
@@ -178,7 +181,7 @@ mod tests {
         });
         assert_eq!(
             frame,
-            r#"{"id":"7","correlation_id":null,"type":"event","event":"message.status_changed","data":{"message_id":"m\"1","thread_id":null,"previous_status":"pending","current_status":"complete","content_length":3,"severity":"info"},"timestamp":"1970-01-01T00:00:00.000001+00:00","room":"message:m\"1","error_code":null,"error_message":null,"seq":7}"#
+            r#"{"id":"7","correlation_id":null,"type":"event","event":"message.status_changed","data":{"message_id":"m\"1","thread_id":null,"previous_status":"pending","current_status":"complete","content_length":3,"final":true,"severity":"info"},"timestamp":"1970-01-01T00:00:00.000001+00:00","room":"message:m\"1","error_code":null,"error_message":null,"seq":7}"#
         );
     }
 

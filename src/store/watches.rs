@@ -3,6 +3,7 @@
 use super::{Store, StoreError, value};
 use crate::clock::Timestamp;
 use crate::model::id::{MessageId, ModuleName, TaskId, ThreadId, WatchId};
+use crate::model::message::Status;
 use crate::model::watch::{Watch, WatchFilter};
 use crate::ports::Page;
 use rusqlite::{OptionalExtension, Row};
@@ -86,6 +87,13 @@ impl Store {
     }
 }
 
+/// That a watch has expired it has from us, and has ended by it; otherwise it is the word of another program.
+fn status(row: &Row<'_>) -> rusqlite::Result<Status> {
+    let (word, ended_at): (String, Option<f64>) = (row.get(6)?, row.get(10)?);
+    let status = Status::parse(&word);
+    Ok(if status == Status::Expired && ended_at.is_none() { Status::parse_foreign(&word) } else { status })
+}
+
 fn watch(row: &Row<'_>) -> rusqlite::Result<Watch> {
     Ok(Watch {
         id: WatchId(row.get(0)?),
@@ -94,7 +102,7 @@ fn watch(row: &Row<'_>) -> rusqlite::Result<Watch> {
         thread_id: value::id(row, 3)?.map(ThreadId::from),
         source: value::id(row, 4)?.map(ModuleName::from),
         target: value::id(row, 5)?.map(ModuleName::from),
-        status: crate::model::message::Status::parse(&row.get::<_, String>(6)?),
+        status: status(row)?,
         added_at: value::timestamp(row, 7)?,
         updated_at: value::timestamp(row, 8)?,
         expires_at: value::timestamp_or_null(row, 9)?,

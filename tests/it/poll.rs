@@ -108,6 +108,7 @@ fn a_watch_expires_and_frees_its_place() {
     let said = daemon.run(&["poll", "wait", "never"]).bad(124);
     assert!(said.contains("nothing came of never before its watch expired"), "{said}");
     assert_eq!(daemon.json(&["poll", "list", "--status", "expired"])["messages"][0]["message_id"], "never");
+    daemon.run(&["poll", "wait", "never"]).bad(124);
     daemon.run(&["poll", "add", "--message-id", "other"]).good();
 }
 
@@ -127,6 +128,11 @@ fn a_wait_gives_up_and_a_removed_watch_is_told() {
     daemon.run(&["poll", "remove", "never"]).bad(5);
     daemon.run(&["poll", "wait", "never"]).bad(5);
     daemon.run(&["poll", "add", "--task-id", "never", "--must-exist"]).bad(5);
+
+    // What is said to be removed is what was.
+    daemon.run(&["poll", "add", "--message-id", "neverland"]).good();
+    let said = daemon.run(&["poll", "remove", "neve"]);
+    assert!(said.stderr.contains("neverland is watched no longer"), "{said:?}");
 }
 
 #[test]
@@ -142,4 +148,50 @@ fn a_shown_message_can_be_followed() {
     assert_eq!(lines[0]["content"], "a foreign question");
     assert_eq!(lines[0]["target_module"], "backend");
     assert_eq!(lines.last().unwrap()["data"]["current_status"], "complete");
+}
+
+#[test]
+fn a_word_of_another_program_is_shown_and_ends_nothing() {
+    let mut daemon = Daemon::start();
+    let mut foreign = daemon.foreign();
+    foreign.insert("m1", "pending");
+    let mut following = daemon.spawn(&["poll", "show", "m1", "--follow"]);
+    following.wait_for_output("a foreign question\n");
+    for word in ["expired", "deleted", "unknown", "expired"] {
+        foreign.set("m1", word);
+        following.wait_for_output(&format!("-> {word}\n"));
+    }
+    // Nor does it when it is there from the beginning, or read again by another daemon.
+    daemon.run(&["poll", "add", "--message-id", "m1"]).good();
+    let mut late = daemon.spawn(&["poll", "show", "m1", "--follow"]);
+    late.wait_for_output("a foreign question\n");
+    assert_eq!(daemon.json(&["poll", "show", "m1"])["final"], false);
+    foreign.set("m1", "complete");
+    assert!(following.wait().good().ends_with("Status changed: expired -> complete\n"));
+    assert!(late.wait().good().ends_with("Status changed: expired -> complete\n"));
+    assert_eq!(daemon.json(&["poll", "show", "m1"])["final"], true);
+
+    foreign.insert("m2", "expired");
+    daemon.run(&["poll", "add", "--message-id", "m2"]).good();
+    daemon.stop();
+    daemon.restart();
+    assert_eq!(daemon.json(&["poll", "list"])["messages"][0]["status"], "expired");
+    let waiter = daemon.waiter("m2");
+    foreign.set("m2", "failed");
+    assert_eq!(waiter.end().0, "failed");
+}
+
+#[test]
+fn a_watch_whose_message_was_deleted_says_so() {
+    let daemon = Daemon::start();
+    let mut foreign = daemon.foreign();
+    foreign.insert("m1", "pending");
+    let mut following = daemon.spawn(&["poll", "show", "m1", "--follow"]);
+    following.wait_for_output("a foreign question\n");
+    let waiter = daemon.waiter("m1");
+    foreign.sql("DELETE FROM messages WHERE message_id = 'm1'", json!([]));
+    assert_eq!(waiter.end().0, "failed");
+    assert!(following.wait().good().ends_with("Status changed: pending -> deleted\n"));
+    let shown = daemon.json(&["poll", "show", "m1"]);
+    assert_eq!([&shown["status"], &shown["error"]], ["failed", "message deleted"]);
 }
