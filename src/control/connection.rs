@@ -30,6 +30,8 @@ const QUEUED_BYTES_MAX: usize = 16 << 20;
 const INDEX_PATIENCE: Duration = Duration::from_secs(5);
 /// Answers are gathered up to this size before they are written.
 const WRITE_BYTES: usize = 64 << 10;
+/// What one write may have: so little goes whole or not at all.
+const STEP_BYTES: usize = 16 << 10;
 /// Longest `id` of a request.
 const ID_BYTES_MAX: usize = 256;
 
@@ -427,7 +429,7 @@ impl Writer {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.stream.write_all(&self.out)?;
+        write_in_steps(&self.stream, &self.out)?;
         self.out.clear();
         self.out.shrink_to(WRITE_BYTES);
         Ok(())
@@ -448,7 +450,7 @@ impl Writer {
                 self.out.push(b'\n');
             }
             if !self.out.is_empty() {
-                self.stream.write_all(&self.out)?;
+                write_in_steps(&self.stream, &self.out)?;
                 self.out.clear();
             }
             if !page.more {
@@ -457,6 +459,12 @@ impl Writer {
             }
         }
     }
+}
+
+/// The stream's timeout holds for each step. It would not for everything at once: a write of which a part was taken
+/// starts the time anew when it is gone on with.
+fn write_in_steps(mut stream: &UnixStream, bytes: &[u8]) -> io::Result<()> {
+    bytes.chunks(STEP_BYTES).try_for_each(|step| stream.write_all(step))
 }
 
 fn encoded<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>, Refusal> {

@@ -4,6 +4,7 @@ use super::super::wire::LINE_BYTES_MAX;
 use super::*;
 use crate::thread::Joined;
 use std::collections::BTreeSet;
+use std::io::Read;
 
 const UNANSWERED_MAX: usize = 1024;
 const CONNECTIONS_MAX: usize = 128;
@@ -56,6 +57,23 @@ fn a_peer_that_takes_no_answers_is_closed() {
     let mut peer = door.connect();
     peer.request(1, "message.show", "{\"id\":\"4000000\"}");
     door.forgotten.recv_timeout(LIMIT).unwrap();
+}
+
+#[test]
+fn a_peer_that_takes_some_and_then_nothing_is_not_given_twice_the_time() {
+    let patience = Duration::from_secs(2);
+    let door = Door::with_patience(patience);
+    let mut peer = door.connect();
+    let clock = SystemClock::new();
+    peer.request(1, "message.show", "{\"id\":\"4000000\"}");
+    // As much as comes: what the socket holds makes room for a part of the rest, and no more.
+    let mut taken = [0; 1 << 16];
+    peer.stream.read_exact(&mut taken).unwrap();
+    let began = clock.tick();
+    door.forgotten.recv_timeout(LIMIT).unwrap();
+    let took = clock.tick().since(began);
+    // Others may want the processor too.
+    assert!(took < patience * 7 / 4, "{took:?}");
 }
 
 #[test]
