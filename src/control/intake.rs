@@ -196,7 +196,10 @@ fn submit(args: &wire::TaskSubmit, defaults: &Defaults) -> Result<Submit, Refusa
         },
         priority,
         timeout: task_timeout(args.timeout_seconds)?,
-        key: bounded("key", args.key.clone(), limits::ID_BYTES_MAX)?,
+        key: match args.key.as_deref() {
+            Some("") => return Err(Refusal::bad_request("key is empty; leave it out, or give it a text")),
+            _ => bounded("key", args.key.clone(), limits::ID_BYTES_MAX)?,
+        },
         delay: args.delay_seconds.map_or(Ok(Duration::ZERO), |seconds| duration("delay_seconds", seconds))?,
         retries_max,
         on_crash: args.on_crash.as_deref().map(on_crash).transpose()?,

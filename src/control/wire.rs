@@ -22,6 +22,13 @@ pub(super) struct Envelope<'a> {
     pub(super) args: Option<&'a RawValue>,
 }
 
+/// As much of a line as a refusal needs.
+#[derive(Debug, Deserialize)]
+pub(super) struct Named<'a> {
+    #[serde(borrow)]
+    pub(super) id: Option<&'a RawValue>,
+}
+
 /// One line to a client.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Response<'a, T> {

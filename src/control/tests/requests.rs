@@ -11,7 +11,7 @@ fn what_is_no_request_is_refused_and_the_next_one_served() {
     let mut peer = door.connect();
     let deep = "[".repeat(100_000);
     let deep_args = format!("{{\"id\":1,\"command\":\"poll.add\",\"args\":{deep}}}");
-    let table: [(&[u8], Value, &str, &str); 17] = [
+    let table: [(&[u8], Value, &str, &str); 22] = [
         (b"hello", Value::Null, "bad_request", "no request"),
         (b"{}", Value::Null, "bad_request", "no \"command\""),
         (b"[]", Value::Null, "bad_request", "no request"),
@@ -33,7 +33,12 @@ fn what_is_no_request_is_refused_and_the_next_one_served() {
             "args of message.show: missing field `id`",
         ),
         (b"{\"id\":5,\"command\":\"message.show\",\"args\":{\"id\":5}}", json!(5), "bad_request", "expected a string"),
-        (b"{\"id\":6,\"command\":7}", Value::Null, "bad_request", "no request"),
+        (b"{\"id\":6,\"command\":7}", json!(6), "bad_request", "no request"),
+        (b"{\"v\":\"1\",\"id\":7,\"command\":\"daemon.stop\"}", json!(7), "bad_request", "no request"),
+        (b"[1,7,\"daemon.stop\",{}]", Value::Null, "bad_request", "no request"),
+        (b"{\"id\":8,\"command\":\"message.show\",\"args\":[\"m\"]}", json!(8), "bad_request", "a JSON object"),
+        (b"{\"id\":9,\"command\":\"daemon.stop\",\"args\":[]}", json!(9), "bad_request", "a JSON object"),
+        (b"{\"id\":10,\"command\":\"daemon.stop\",\"args\":\"\"}", json!(10), "bad_request", "a JSON object"),
     ];
     for (line, id, code, part) in table {
         // Lines of nothing but blanks are no requests and no mistakes.
@@ -256,6 +261,7 @@ fn wrong_requests() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         ("task.submit", task(json!({"retries": 101})), bad, "retries is 101; at most 100 are"),
         ("task.submit", task(json!({"dir": "."})), bad, "dir is \".\"; it must be an absolute path"),
         ("task.submit", task(json!({"key": long(256)})), "too_large", "key has 257 bytes; at most 256 are"),
+        ("task.submit", task(json!({"key": ""})), "bad_request", "key is empty"),
         ("task.submit", task(json!({"delay_seconds": -0.5})), bad, "delay_seconds is -0.5"),
         ("task.submit", task(json!({"on_crash": "panic"})), bad, "on_crash is \"panic\"; it is requeue or fail"),
         ("task.submit", task(json!({"context": "text"})), bad, "context must be a JSON object"),
