@@ -8,7 +8,7 @@ use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::model::hub::{Effects, Input};
 use crate::model::limits::CONTENT_BYTES_MAX;
 use crate::model::rows::RowsError;
-use crate::store::StoreError;
+use crate::store::{REPAIRED, StoreError};
 use std::time::Duration;
 
 /// A foreign program may hold the write lock: after so long a warning.
@@ -108,15 +108,15 @@ impl HubLoop {
         batch.inputs.retain(|input| !matches!(input, Input::Ask { .. }));
     }
 
-    /// Somebody may have dropped our triggers; then changes went unseen, and the watched messages are read again.
+    /// Somebody may have dropped our triggers; then changes went unseen, and are looked for.
     pub(super) fn check_schema(&mut self) -> Result<(), BatchError> {
         let version = self.store.schema_version()?;
         if version == self.schema_version {
             return Ok(());
         }
         if self.store.repair_triggers()? {
-            log::warn!("the triggers on messages were missing or changed and have been put back");
-            self.store.append_watched_as_changes()?;
+            log::warn!("{REPAIRED}");
+            self.store.append_unseen_as_changes()?;
         }
         self.schema_version = self.store.schema_version()?;
         Ok(())

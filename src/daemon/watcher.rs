@@ -63,6 +63,7 @@ impl Watcher {
             database: database.to_owned(),
             store: None,
             data_version: None,
+            schema_version: None,
             interval,
             progress,
             tell: Box::new(tell),
@@ -87,6 +88,7 @@ struct Watching {
     database: PathBuf,
     store: Option<Store>,
     data_version: Option<i64>,
+    schema_version: Option<i64>,
     interval: Duration,
     progress: Arc<Progress>,
     tell: Box<dyn FnMut() + Send>,
@@ -171,7 +173,7 @@ impl Watching {
         self.ladder = self.ladder.and_then(|ladder| ladder.next(now, found));
     }
 
-    /// Tells when there are changes that are not folded, and returns whether there are.
+    /// Tells when there are changes that are not folded, or may be that nobody noted, and returns whether there are.
     fn look(&mut self) -> bool {
         let found = self.has_unfolded().unwrap_or_else(|error| {
             log::debug!("the watcher could not read the database: {error}");
@@ -195,8 +197,11 @@ impl Watching {
         }
         // Remembered only after the rows were read: a failure in between must not hide them.
         let newest = store.newest_change()?;
+        let schema = store.schema_version()?;
         self.data_version = Some(version);
-        Ok(newest > self.progress.folded.load(Ordering::Acquire))
+        // Without its triggers the table of changes says nothing any more; the hub knows whether they are there.
+        let altered = self.schema_version.replace(schema) != Some(schema);
+        Ok(altered || newest > self.progress.folded.load(Ordering::Acquire))
     }
 }
 

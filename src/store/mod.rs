@@ -25,7 +25,7 @@ mod snapshot;
 mod tests;
 
 pub use changes::ChangePage;
-pub use open::Prepared;
+pub use open::{Prepared, REPAIRED};
 
 use rusqlite::Connection;
 use std::path::PathBuf;

@@ -17,6 +17,8 @@ pub(super) const WAL_BYTES: u64 = 16 << 20;
 pub(super) const BUSY_SLICE: Duration = Duration::from_millis(100);
 /// Prepared statements kept per connection; the hub uses about forty.
 const STATEMENTS_MAX: usize = 64;
+/// What is said of a program that does not want us to see what it does.
+pub const REPAIRED: &str = "the triggers on messages were missing or changed and have been put back";
 /// A file up to this size is checked for damage when it is opened.
 const CHECK_BYTES_MAX: u64 = 16 << 20;
 
@@ -56,8 +58,10 @@ impl Store {
         )?;
         assert_wal(&db)?;
         check_for_damage(&db, path)?;
-        schema::prepare(&mut db)?;
         let mut warnings = Vec::new();
+        if schema::prepare(&mut db)? {
+            warnings.push(REPAIRED.to_owned());
+        }
         if let Err(error) = grow_wal(&db, path) {
             warnings
                 .push(format!("the write-ahead log could not be grown beforehand, commits will be slower: {error}"));

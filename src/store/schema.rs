@@ -2,6 +2,7 @@
 //! so it must parse on SQLite 3.26 without extensions; only the hub touches the full-text table.
 
 use super::StoreError;
+use super::changes::append_unseen;
 use rusqlite::Connection;
 
 /// What `PRAGMA user_version` says of a file that this program made.
@@ -98,8 +99,9 @@ END",
     ),
 ];
 
-/// Brings a file to the present version: a new one, one of Claude Comms (version 0), or one of ours.
-pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
+/// Brings a file to the present version: a new one, one of Claude Comms (version 0), or one of ours. Returns whether one
+/// of ours had lost its triggers; what was written without them is noted then.
+pub(super) fn prepare(db: &mut Connection) -> Result<bool, StoreError> {
     let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match version {
@@ -119,9 +121,12 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
         }
         newer => return Err(StoreError::Newer { found: newer, known: VERSION }),
     }
-    install_triggers(&tx)?;
+    let repaired = install_triggers(&tx)? && version == VERSION;
+    if repaired {
+        append_unseen(&tx)?;
+    }
     tx.commit()?;
-    Ok(())
+    Ok(repaired)
 }
 
 /// Puts back what somebody dropped. Returns whether something was missing.

@@ -163,18 +163,28 @@ fn triggers_that_were_dropped_are_put_back() {
     let daemon = Daemon::start();
     let mut foreign = daemon.foreign();
     foreign.insert("m1", "pending");
+    daemon.run(&["poll", "add", "--task-id", "later"]).good();
+    let later = daemon.spawn(&["poll", "wait", "later", "--quiet"]);
     let waiter = daemon.waiter("m1");
     let triggers = foreign.sql("SELECT name FROM sqlite_master WHERE type = 'trigger'", json!([]));
     for trigger in triggers.as_array().unwrap() {
         foreign.sql(&format!("DROP TRIGGER {}", trigger[0].as_str().unwrap()), json!([]));
     }
-    // Nothing tells of this one; it is found when the watched rows are read again.
+    // Nothing tells of these; they are found when it is seen that the triggers are gone, whoever does nothing else.
     foreign.set("m1", "complete");
-    daemon.run(&["message", "send", "--to", ".", "x"]).good();
     assert_eq!(waiter.end().0, "complete");
     let again = foreign.sql("SELECT name FROM sqlite_master WHERE type = 'trigger'", json!([]));
     assert_eq!(again.as_array().unwrap().len(), triggers.as_array().unwrap().len());
     assert!(daemon.log().contains("the triggers on messages were missing"), "{}", daemon.log());
+
+    // In one transaction, so that they cannot be put back in between.
+    foreign.sql("BEGIN IMMEDIATE", json!([]));
+    foreign.sql("DROP TRIGGER messages_inserted", json!([]));
+    foreign.insert_with("m2", "complete", r#"{"task_id": "later"}"#);
+    foreign.sql("COMMIT", json!([]));
+    assert_eq!(later.wait().good(), "complete\n");
+    let found = daemon.json(&["message", "search", "foreign"]);
+    assert_eq!(found["messages"].as_array().unwrap().len(), 2, "{found}");
 }
 
 #[test]

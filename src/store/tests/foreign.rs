@@ -147,7 +147,7 @@ fn dropped_triggers_are_put_back_and_what_was_missed_is_noted() {
 
     bench.store.begin().unwrap();
     assert!(bench.store.repair_triggers().unwrap());
-    bench.store.append_watched_as_changes().unwrap();
+    bench.store.append_unseen_as_changes().unwrap();
     bench.store.commit().unwrap();
     let mut noted = changes(&mut bench.store, before);
     noted.sort_by(|one, other| one.message_id.cmp(&other.message_id));
@@ -169,6 +169,42 @@ fn dropped_triggers_are_put_back_and_what_was_missed_is_noted() {
 }
 
 #[test]
+fn what_was_written_without_triggers_is_found_by_a_search_and_noted_once() {
+    let mut bench = Bench::new();
+    let db = bench.foreign();
+    insert(&db, "indexed");
+    bench.index();
+    insert(&db, "noted");
+    bench.write(&[Write::PutWatch(watch(1, "awaited", "unknown"))]);
+    let before = bench.store.newest_change().unwrap();
+    let leave_unnoted = |ids: [&str; 2]| {
+        db.execute_batch("DROP TRIGGER messages_inserted").unwrap();
+        ids.iter().for_each(|id| insert(&db, id));
+    };
+    leave_unnoted(["awaited", "unseen"]);
+    let long = "i".repeat(300);
+    insert(&db, &long);
+    bench.store.begin().unwrap();
+    assert!(bench.store.repair_triggers().unwrap());
+    bench.store.append_unseen_as_changes().unwrap();
+    bench.store.commit().unwrap();
+    let inserted = |id: &str| change(ChangeKind::Insert, id, None, Some("pending"), 4);
+    assert_eq!(changes(&mut bench.store, before), [inserted("awaited"), inserted("unseen")]);
+
+    // The same when nobody was there to see it.
+    bench.write(&[Write::PutWatch(watch(1, "awaited", "pending"))]);
+    let before = bench.store.newest_change().unwrap();
+    leave_unnoted(["by", "night"]);
+    let prepared = prepare(&bench.path()).unwrap();
+    assert!(prepared.warnings[0].contains("triggers"), "{:?}", prepared.warnings);
+    bench.store = prepared.store;
+    assert_eq!(changes(&mut bench.store, before), [inserted("by"), inserted("night")]);
+    assert!(prepare(&bench.path()).unwrap().warnings.is_empty());
+    bench.index();
+    assert_eq!(bench.store.search("four", 100).unwrap().len(), 6);
+}
+
+#[test]
 fn a_watch_on_a_foreign_word_is_noted_only_when_the_word_is_another() {
     let mut bench = Bench::new();
     let db = bench.foreign();
@@ -184,7 +220,7 @@ fn a_watch_on_a_foreign_word_is_noted_only_when_the_word_is_another() {
     ]);
     let before = bench.store.newest_change().unwrap();
     bench.store.begin().unwrap();
-    bench.store.append_watched_as_changes().unwrap();
+    bench.store.append_unseen_as_changes().unwrap();
     bench.store.commit().unwrap();
     let noted = changes(&mut bench.store, before);
     // A repeated status is no change to whoever folds it; what matters is that none of these is one.
