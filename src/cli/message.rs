@@ -166,7 +166,16 @@ fn show_message(output: &mut Output, message: wire::Message) -> Result<(), Failu
         .maybe("metadata", message.metadata.as_ref().map(ToString::to_string).as_deref())
         .print(output)?;
     output.line("")?;
-    output.paragraph(&message.content)
+    output.paragraph(&message.content)?;
+    tell_if_truncated(message.content_truncated, output);
+    Ok(())
+}
+
+/// Behind a text of which not all was shown.
+pub(super) fn tell_if_truncated(truncated: bool, output: &mut Output) {
+    if truncated {
+        output.say("the text is cut here; all of it stands in the database only");
+    }
 }
 
 fn list(list: List, session: &mut Session) -> Result<(), Failure> {

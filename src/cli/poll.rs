@@ -8,6 +8,7 @@ use super::daemon::{self, Start};
 use super::exit::{Failure, NO_ANSWER, NO_DAEMON, OK, Outcome};
 use super::input;
 use super::logs::{self, Logs};
+use super::message;
 use super::output::Output;
 use super::pages;
 use super::session::{Session, read};
@@ -259,7 +260,9 @@ fn show_watched(output: &mut Output, shown: &wire::Watched) -> Result<(), Failur
         None | Some("") => Ok(()),
         Some(content) => {
             output.line("")?;
-            output.paragraph(content)
+            output.paragraph(content)?;
+            message::tell_if_truncated(shown.content_truncated, output);
+            Ok(())
         }
     }
 }

@@ -127,6 +127,7 @@ fn watched(text: &str, reader: &mut dyn Reader) -> Result<wire::Watched, Refusal
         },
         r#type: None,
         content: None,
+        content_truncated: false,
         error: None,
         metadata: None,
         r#final: match (&watch, &message, &task) {
@@ -144,9 +145,11 @@ fn watched(text: &str, reader: &mut dyn Reader) -> Result<wire::Watched, Refusal
         shown.watch.target_module = shown.watch.target_module.or(message.target_module);
         (shown.r#type, shown.content) = (Some(message.r#type), Some(message.content));
         (shown.error, shown.metadata) = (message.error, message.metadata);
+        shown.content_truncated = message.content_truncated;
     } else if let Some(detail) = task {
         shown.r#type = Some("task".to_owned());
         shown.content = detail.outcome.result.map(|result| result.to_string());
+        shown.content_truncated = detail.outcome.truncated;
         shown.error = detail.outcome.error.map(|error| error.to_string());
     } else if watch.is_some_and(|watch| watch.message_id.is_some() && watch.status == Status::Failed) {
         shown.error = Some("message deleted".to_owned());

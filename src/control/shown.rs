@@ -57,6 +57,7 @@ pub(super) fn message(message: Message) -> wire::Message {
         status: message.status.to_string(),
         timestamp: message.at.to_string(),
         content: message.content,
+        content_truncated: message.truncated,
         error: message.error,
         metadata: json(message.metadata),
     }

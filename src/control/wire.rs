@@ -297,6 +297,8 @@ pub struct Watched {
     pub watch: Watch,
     pub r#type: Option<String>,
     pub content: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub content_truncated: bool,
     pub error: Option<String>,
     pub metadata: Option<Value>,
     /// Whether nothing follows: the watch, or else what is not watched, has ended.
@@ -348,6 +350,8 @@ pub struct Message {
     pub status: String,
     pub timestamp: String,
     pub content: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub content_truncated: bool,
     pub error: Option<String>,
     pub metadata: Option<Value>,
 }

@@ -110,6 +110,8 @@ pub struct Message {
     pub module: ModuleName,
     pub target: Option<ModuleName>,
     pub content: String,
+    /// Whether that is not all of it.
+    pub truncated: bool,
     /// `question`, `response`, or what a foreign program calls it.
     pub kind: String,
     pub at: Timestamp,

@@ -5,6 +5,7 @@ use crate::model::id::MessageId;
 use crate::model::limits::ID_BYTES_MAX;
 use crate::model::rows::{Change, ChangeKind};
 use rusqlite::Connection;
+use std::sync::atomic::AtomicBool;
 
 /// Most rows folded in one go.
 const CHANGES_MAX: usize = 1024;
@@ -33,7 +34,11 @@ impl Store {
         while let Some(row) = rows.next()? {
             last = row.get(0)?;
             count += 1;
-            let Some(message_id) = value::id(row, 2)? else { continue };
+            let Some(message_id) = value::id(row, 2)? else {
+                static WARNED: AtomicBool = AtomicBool::new(false);
+                value::warn_once(&WARNED, || "a message without a message_id is ignored".to_owned());
+                continue;
+            };
             let kind = match value::text(row, 1)?.as_deref() {
                 Some("insert") => ChangeKind::Insert,
                 Some("delete") => ChangeKind::Delete,

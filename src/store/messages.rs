@@ -7,7 +7,7 @@ use crate::ports::{MessageFilter, Page};
 use rusqlite::{OptionalExtension, Row, ToSql};
 use serde_json::{Map, Value};
 
-/// A page of a list, or a search, ends before it shows more than this; one message is shown however long it is.
+/// A page of a list, or a search, ends before it shows more than this, in bytes as JSON has them.
 pub(super) const PAGE_BYTES_MAX: usize = 4 << 20;
 /// How many of the newest messages are searched for a task id in their metadata, beside all active ones.
 const RECENT_ROWS_MAX: i64 = 10_000;
@@ -156,14 +156,16 @@ fn shown(row: &Row<'_>) -> rusqlite::Result<(Message, i64)> {
     let parsed = object(metadata.as_deref().unwrap_or_default());
     let modules = value::text(row, 9)?.unwrap_or_default();
     let orphan: bool = row.get(11)?;
+    let (content, truncated) = value::content(row, 3)?;
     let message = Message {
         id: MessageId::from(value::id(row, 0)?.unwrap_or_default()),
         thread_id: ThreadId::from(value::id(row, 1)?.unwrap_or_default()),
         thread_title: if orphan { None } else { Some(value::text(row, 8)?.unwrap_or_default()) },
         target: target(&parsed, &modules, &module),
         module: ModuleName::from(module),
-        content: value::text(row, 3)?.unwrap_or_default(),
-        kind: value::text(row, 4)?.unwrap_or_default(),
+        content,
+        truncated,
+        kind: value::id(row, 4)?.unwrap_or_default(),
         at: value::timestamp(row, 5)?,
         status: value::status(row, 6)?,
         error: string_in(&parsed, "error"),
@@ -174,7 +176,12 @@ fn shown(row: &Row<'_>) -> rusqlite::Result<(Message, i64)> {
 
 /// What a message counts for in a page.
 pub(super) fn shown_bytes(message: &Message) -> usize {
-    message.content.len() + message.metadata.as_ref().map_or(0, String::len)
+    let title = message.thread_title.as_deref();
+    let target = message.target.as_ref().map(ModuleName::as_str);
+    let named = [message.id.as_str(), message.thread_id.as_str(), message.module.as_str(), message.status.as_str()];
+    let texts = [&message.content, &message.kind].map(|text| Some(text.as_str()));
+    let maybe = [message.metadata.as_deref(), message.error.as_deref(), title, target];
+    named.map(Some).into_iter().chain(texts).chain(maybe).flatten().map(value::json_bytes).sum()
 }
 
 /// The addressee: named in the metadata, else the other module of the thread.

@@ -159,6 +159,41 @@ fn whatever_a_foreign_program_stores_is_listed_and_shown() {
 }
 
 #[test]
+fn what_another_program_wrote_too_long_or_wrong_is_shown_and_said() {
+    let daemon = Daemon::start();
+    let mut foreign = daemon.foreign();
+    foreign.insert("m1", "complete");
+    for id in ["m2", "m3"] {
+        foreign.insert(id, "complete");
+        foreign.sql("UPDATE messages SET timestamp = 'today' WHERE message_id = ?", json!([id]));
+    }
+    foreign.sql(
+        "INSERT INTO messages SELECT NULL, thread_id, module, content, type, timestamp, status, metadata FROM messages",
+        json!([]),
+    );
+    // Each of these is six bytes in JSON.
+    foreign.sql(
+        "UPDATE messages SET content = replace(hex(zeroblob(1500000)), '0', char(1)) WHERE message_id = 'm1'",
+        json!([]),
+    );
+    for _ in 0..2 {
+        let listed = daemon.json(&["message", "list"]);
+        assert_eq!(column(&listed["messages"], "message_id"), ["m3", "m2", "m1"]);
+    }
+    let shown = daemon.json(&["message", "show", "m1"]);
+    assert_eq!(shown["content_truncated"], true);
+    assert_eq!(daemon.json(&["poll", "show", "m1"])["content_truncated"], true);
+    assert_eq!(daemon.json(&["message", "show", "m2"])["content_truncated"], Value::Null);
+    for verb in ["message", "poll"] {
+        let said = daemon.run(&[verb, "show", "m1"]);
+        assert!(said.stderr.contains("the text is cut here"), "{}", said.stderr);
+    }
+    let said = |what: &str| daemon.log().matches(what).count();
+    assert_eq!(said("the timestamp of \"m"), 1, "{}", daemon.log());
+    assert_eq!(said("a message without a message_id is ignored"), 1, "{}", daemon.log());
+}
+
+#[test]
 fn triggers_that_were_dropped_are_put_back() {
     let daemon = Daemon::start();
     let mut foreign = daemon.foreign();

@@ -93,6 +93,7 @@ impl Reader for FakeStore {
             module: ModuleName::new("a"),
             target: None,
             content: "x".repeat(bytes),
+            truncated: false,
             kind: "note".to_owned(),
             at: crate::clock::Timestamp::default(),
             status: Status::Complete,

@@ -350,12 +350,34 @@ fn strange_values_are_shown_as_well_as_they_can_be() {
 
     let page = bench.store.messages(&MessageFilter { rows_max: 1, ..MessageFilter::default() }).unwrap();
     let long = &page.rows[0];
-    assert_eq!((long.id.as_str().len(), long.content.len()), (256, 4 << 20));
+    assert_eq!((long.id.as_str().len(), long.content.len(), long.truncated), (256, 4 << 20, true));
     let page = bench
         .store
         .messages(&MessageFilter { rows_max: 9, status: Some(Status::Complete), ..MessageFilter::default() })
         .unwrap();
     assert_eq!(page.rows.len(), 1, "completed is complete");
+}
+
+#[test]
+fn a_content_is_cut_where_its_json_would_be_too_long() {
+    let mut bench = Bench::new();
+    let db = bench.foreign();
+    for (unit, count, shown) in [
+        ("x", 4 << 20, 4 << 20),
+        ("x", (4 << 20) + 1, 4 << 20),
+        ("\u{1}", 1 << 20, (4 << 20) / 6),
+        ("\"", 3 << 20, 2 << 20),
+        ("\u{fc}", 3 << 20, 2 << 20),
+        ("x\u{fc}\u{4f60}", 1000, 1000),
+    ] {
+        db.execute("DELETE FROM messages", []).unwrap();
+        insert(&db, "m");
+        db.execute("UPDATE messages SET content = ?1, metadata = ?1, type = ?1", [unit.repeat(count)]).unwrap();
+        let message = Reader::message(&mut bench.store, &MessageId::new("m")).unwrap().unwrap();
+        assert_eq!((message.content, message.truncated), (unit.repeat(shown), shown < count), "{count} of {unit:?}");
+        assert!(serde_json::to_string(&message.metadata).unwrap().len() <= (1 << 20) + 2);
+        assert!(message.kind.len() <= 3 * 256);
+    }
 }
 
 #[test]
