@@ -236,7 +236,7 @@ fn a_detached_daemon_lives_on_alone() {
     assert_eq!(fs::metadata(&log).unwrap().mode() & 0o7777, 0o600);
 
     let lock = dir.path().join("daemon.lock");
-    assert_eq!(holder(&lock).unwrap(), Some(Holder { pid: Some(pid) }));
+    assert_eq!(holder(&lock).unwrap(), Some(Holder { pid: Some(pid), epoch: None }));
     assert!(matches!(Lock::take(&lock), Err(LockError::Held { pid: Some(held) }) if held == pid));
 
     let process = pidfd_open(Pid::from_raw(pid.try_into().unwrap()).unwrap(), PidfdFlags::empty()).unwrap();

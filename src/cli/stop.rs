@@ -38,7 +38,7 @@ pub(super) struct Stop {
 /// Who is to end, as far as it could be asked.
 struct Daemon {
     lock: PathBuf,
-    /// Marks the processes of its tasks; `None` when the daemon did not say.
+    /// Marks the processes of its tasks; `None` when neither the daemon nor its lock has said it.
     epoch: Option<String>,
 }
 
@@ -90,7 +90,7 @@ pub(super) fn run(stop: &Stop, session: &mut Session) -> Outcome {
             stop.timeout
         )));
     }
-    kill(&daemon, &mut session.output)?;
+    kill(&mut daemon, &mut session.output)?;
     told(session, true, "claude-comms was killed")
 }
 
@@ -155,10 +155,11 @@ fn terminate(holder: &Holder) -> bool {
     pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok())
 }
 
-fn kill(daemon: &Daemon, output: &mut Output) -> Result<(), Failure> {
+fn kill(daemon: &mut Daemon, output: &mut Output) -> Result<(), Failure> {
     for signal in [Signal::TERM, Signal::KILL] {
         // Whoever holds the lock at this moment wrote that number itself.
         let Some(held) = daemon.holder()? else { break };
+        daemon.epoch = daemon.epoch.take().or(held.epoch);
         let pid = held.pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).ok_or_else(|| {
             Failure::failed(
                 "the daemon cannot be killed: its lock does not say which process it is; see: ps -C claude-comms",

@@ -11,8 +11,8 @@ use rustix::fs::OFlags;
 use rustix::thread::sched_yield;
 
 const OWNER_ONLY: u32 = 0o600;
-/// A process id and a newline need less, in bytes.
-const PID_BYTES_MAX: u64 = 16;
+/// What stands in the file is shorter, in bytes.
+const FILE_BYTES_MAX: u64 = 64;
 /// How often somebody who only looks may be in the way, for the length of two system calls each time.
 const TRIES_MAX: u32 = 10_000;
 
@@ -23,10 +23,12 @@ pub struct Lock {
 }
 
 /// Who has the lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// What it wrote into the file; `None` when it has not come to that yet.
     pub pid: Option<u32>,
+    /// Of its database; `None` while it is only starting.
+    pub epoch: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -46,10 +48,18 @@ impl Lock {
         let failed = |source| LockError::Io { path: path.to_owned(), source };
         let mut file = open(path).map_err(failed)?;
         if !acquire(&file).map_err(failed)? {
-            return Err(LockError::Held { pid: read_pid(&mut file) });
+            return Err(LockError::Held { pid: read(&mut file).pid });
         }
         write_pid(&mut file).map_err(failed)?;
         Ok(Lock { file })
+    }
+
+    /// Tells whoever has to end this process by force which marker its tasks carry.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn note_epoch(&mut self, epoch: &str) -> io::Result<()> {
+        self.file.write_all(format!("{epoch}\n").as_bytes())
     }
 }
 
@@ -70,7 +80,7 @@ pub fn holder(path: &Path) -> io::Result<Option<Holder>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
-    if is_held(&file)? { Ok(Some(Holder { pid: read_pid(&mut file) })) } else { Ok(None) }
+    if is_held(&file)? { Ok(Some(read(&mut file))) } else { Ok(None) }
 }
 
 /// Follows no link, and waits for nobody should it be a FIFO.
@@ -115,12 +125,13 @@ fn is_held(file: &File) -> io::Result<bool> {
     }
 }
 
-fn read_pid(file: &mut File) -> Option<u32> {
+fn read(file: &mut File) -> Holder {
     let mut text = String::new();
-    file.rewind().ok()?;
-    file.take(PID_BYTES_MAX).read_to_string(&mut text).ok()?;
-    // Without its newline it may be half written.
-    text.strip_suffix('\n')?.parse().ok()
+    let _ = file.rewind().and_then(|()| file.take(FILE_BYTES_MAX).read_to_string(&mut text));
+    // A line without its newline may be half written.
+    let mut lines = text.split_inclusive('\n').map_while(|line| line.strip_suffix('\n'));
+    let pid = lines.next().and_then(|line| line.parse().ok());
+    Holder { pid, epoch: lines.next().filter(|line| !line.is_empty()).map(ToOwned::to_owned) }
 }
 
 fn write_pid(file: &mut File) -> io::Result<()> {
@@ -146,10 +157,14 @@ mod tests {
         assert_eq!(holder(&path).unwrap(), None);
         assert!(!path.exists(), "looking does not make the file");
 
-        let lock = Lock::take(&path).unwrap();
+        let mut lock = Lock::take(&path).unwrap();
         let us = Some(process::id());
         assert!(matches!(Lock::take(&path), Err(LockError::Held { pid }) if pid == us));
-        assert_eq!(holder(&path).unwrap(), Some(Holder { pid: us }));
+        assert_eq!(holder(&path).unwrap(), Some(Holder { pid: us, epoch: None }));
+        lock.note_epoch("0123456789abcdef").unwrap();
+        let epoch = Some("0123456789abcdef".to_owned());
+        assert_eq!(holder(&path).unwrap(), Some(Holder { pid: us, epoch }));
+        assert!(matches!(Lock::take(&path), Err(LockError::Held { pid }) if pid == us));
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
 
         drop(lock);
