@@ -17,7 +17,7 @@ use crate::executor;
 use crate::feed::Feed;
 use crate::model::id::PoolId;
 use crate::ports::{ReadError, Reader, Readers};
-use crate::service::{ControlSocket, Lock, LockError, Paths, Reporter, Signals, notify};
+use crate::service::{ControlSocket, Lock, Paths, Reporter, Signals, notify};
 use crate::store::{Store, StoreError};
 use housekeeping::{Housekeeping, Retention};
 use hub_loop::{EXIT_INTERNAL, EXIT_OK, HubLoop};
@@ -32,6 +32,7 @@ pub use watcher::{Progress, Watcher};
 use worker::{Staff, Workplace};
 
 const EXIT_FAILED: u8 = 1;
+const EXIT_TRY_AGAIN: u8 = 75;
 const EXIT_CONFIGURATION: u8 = 78;
 /// The pool that exists from the first start.
 pub const DEFAULT_POOL: &str = "local";
@@ -102,13 +103,11 @@ fn start(
     reload: Box<dyn FnMut() -> Result<Config, String>>,
 ) -> Result<House, StartError> {
     paths.prepare().map_err(failed)?;
-    let lock = Lock::take(&paths.lock).map_err(|error| match error {
-        LockError::Held { .. } => failed(error),
-        other => failed(other),
-    })?;
+    let mut lock = Lock::take(&paths.lock).map_err(failed)?;
     executor::become_subreaper().map_err(failed)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let Recovered { mut hub, mut store, feed, epoch, folded } = recover(config, paths, &*clock)?;
+    lock.note_epoch(&epoch).map_err(failed)?;
 
     let (inbox, letters) = inbox();
     let signals = {
@@ -265,6 +264,11 @@ fn failed(error: impl std::fmt::Display) -> StartError {
 }
 
 fn store_failed(error: StoreError) -> StartError {
+    if matches!(error, StoreError::Busy) {
+        let sentence = "another program holds the database's write lock and did not let go of it; find it with fuser(1), \
+                        have it end its transaction, and start again";
+        return StartError { exit_code: EXIT_TRY_AGAIN, sentence: sentence.to_owned() };
+    }
     let exit_code = if error.is_configuration() {
         EXIT_CONFIGURATION
     } else if matches!(error, StoreError::Other(_)) {

@@ -208,6 +208,18 @@ fn a_locked_database_is_waited_for_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_start_does_not_wait_for_ever_for_the_lock() {
+    let mut daemon = Daemon::start();
+    daemon.stop();
+    let mut foreign = daemon.foreign();
+    foreign.sql("BEGIN EXCLUSIVE", json!([]));
+    let said = daemon.run(&["poll", "start", "--listen", "none"]).bad(75);
+    assert!(said.contains("fuser(1)") && said.lines().count() == 1, "{said}");
+    assert_eq!(daemon.holder(), None);
+    foreign.sql("ROLLBACK", json!([]));
+}
+
+#[test]
 fn a_stop_is_heard_while_the_database_is_locked() {
     let mut daemon = Daemon::start();
     let mut foreign = daemon.foreign();
