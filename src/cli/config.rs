@@ -35,7 +35,12 @@ pub(super) enum Verb {
 
 pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
     let paths = session.paths()?;
-    let loaded = load(&paths, &Overrides::default())?;
+    let loaded = match load(&paths, &Overrides::default()) {
+        Err(Failure::Configuration(problems)) if matches!(verb, Verb::Check) => {
+            return Err(Failure::Mistakes(problems));
+        }
+        loaded => loaded?,
+    };
     match verb {
         Verb::Check => tell_good(&paths, &mut session.output)?,
         Verb::Show { origin } => show(&loaded, origin, &mut session.output)?,

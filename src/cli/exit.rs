@@ -31,6 +31,9 @@ pub(super) enum Failure {
     Client(#[from] ClientError),
     #[error(transparent)]
     Configuration(#[from] ConfigProblems),
+    /// As before, of the verb that is there to list them.
+    #[error("{0}")]
+    Mistakes(ConfigProblems),
     /// The result was printed, and with it all that there is to say: only the exit code is left.
     #[error("the result says it")]
     Shown { exit_code: u8 },
@@ -61,7 +64,7 @@ impl Failure {
             Failure::Client(error) => of_client(error),
             // Flags are a mistake of this command, files and variables one of the installation.
             Failure::Configuration(problems) if problems.only_flags() => USAGE,
-            Failure::Configuration(_) => CONFIGURATION,
+            Failure::Configuration(_) | Failure::Mistakes(_) => CONFIGURATION,
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => NOBODY_READS,
             Failure::Output(_) => FAILED,
         }
@@ -79,7 +82,7 @@ impl Failure {
                 ClientError::Unusable { .. } | ClientError::Broken(_) => "failed",
             },
             Failure::Configuration(problems) if problems.only_flags() => Code::BadRequest.as_str(),
-            Failure::Configuration(_) => "bad_configuration",
+            Failure::Configuration(_) | Failure::Mistakes(_) => "bad_configuration",
             Failure::Shown { .. } | Failure::Output(_) => "failed",
         }
     }

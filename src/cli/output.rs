@@ -130,7 +130,7 @@ impl Output {
         match failure {
             Failure::Shown { .. } => return,
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return,
-            Failure::Configuration(problems) => problems.0.iter().for_each(|problem| self.complain(problem)),
+            Failure::Mistakes(problems) => problems.0.iter().for_each(|problem| self.complain(problem)),
             failure => self.complain(failure),
         }
         if self.json {

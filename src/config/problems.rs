@@ -51,7 +51,7 @@ impl fmt::Display for ConfigProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, problem) in self.0.iter().enumerate() {
             if at > 0 {
-                f.write_str("\n")?;
+                f.write_str("; ")?;
             }
             write!(f, "{problem}")?;
         }

@@ -153,6 +153,10 @@ fn a_bad_configuration_is_78_and_names_the_place() {
         let said = daemon.run(start).bad(78);
         assert!(said.contains("config.toml:2:1") && said.contains("interval_seconds"), "{said}");
         assert!(said.contains("config.toml:3:"), "{said}");
+        // Only what looks for mistakes lists them.
+        assert_eq!(said.lines().count(), if start[0] == "config" { 2 } else { 1 }, "{said}");
+        let message = daemon.run(&[start, &["--json"]].concat()).json()["error"]["message"].clone();
+        assert!(!message.as_str().unwrap().contains('\n'), "{message}");
     }
     daemon.configure("[daemon]\ninterval_seconds = 2.0\n");
     daemon.run(&["config", "check"]).good();
@@ -191,6 +195,7 @@ fn a_daemon_that_does_not_stop_is_killed_with_its_tasks() {
     let stopped = stopping.wait();
     assert_eq!(stopped.code, 0, "{stopped:?}");
     assert_eq!(stopped.stdout, "claude-comms was killed\n");
+    assert_eq!(crate::support::processes_of(&daemon.epoch), [0; 0]);
 }
 
 #[test]

@@ -18,7 +18,9 @@ fn load(system: &str, user: &str, environment: &[(&str, &str)], flags: &Override
         environment: environment.iter().map(|(name, value)| (name.into(), value.into())).collect(),
     };
     let here = format!("{}/", dir.path().display());
-    Config::load(&sources, flags).map_err(|problems| problems.to_string().replace(&here, ""))
+    Config::load(&sources, flags).map_err(|problems| {
+        problems.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").replace(&here, "")
+    })
 }
 
 #[track_caller]
