@@ -1,6 +1,6 @@
 //! `message`: what modules write to each other.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde_json::Value;
 
 use super::exit::{Failure, OK, Outcome};
@@ -76,6 +76,7 @@ pub(super) struct Send {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("change").args(["status", "content"]).required(true).multiple(true))]
 pub(super) struct Update {
     /// The message
     id: String,
@@ -83,7 +84,7 @@ pub(super) struct Update {
     #[arg(long, value_name = "S", value_parser = ["pending", "processing", "complete", "failed"])]
     status: Option<String>,
     /// Its new text, or - for standard input
-    #[arg(long, value_name = "TEXT", required_unless_present = "status")]
+    #[arg(long, value_name = "TEXT")]
     content: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 use super::daemon::{self, Start};
 use super::exit::{Failure, NO_ANSWER, NO_DAEMON, OK, Outcome};
@@ -79,9 +79,10 @@ pub(super) struct Show {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").args(["task_id", "message_id"]).required(true).multiple(true))]
 pub(super) struct Add {
     /// A task of ours, a message, or the task that a message's metadata names
-    #[arg(long, value_name = "T", required_unless_present = "message_id")]
+    #[arg(long, value_name = "T")]
     task_id: Option<String>,
     /// The thread that the message belongs to
     #[arg(long, value_name = "TH", requires = "message_id")]

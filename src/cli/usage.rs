@@ -23,20 +23,42 @@ pub(super) fn report(error: &clap::Error, arguments: &[OsString]) -> u8 {
         _ => {
             let json = words_before_dashes(arguments).any(|word| word == "--json");
             let mut output = Output::new(json, Color::Auto);
-            output.fail(&Failure::usage(sentence(&error.render().to_string())));
+            output.fail(&Failure::usage(sentence(&error.render().to_string(), &meant(arguments))));
             drop(output.flush());
             USAGE
         }
     }
 }
 
+/// The verb that was meant, as far as it can be told, with the words that lead to it.
+fn meant(arguments: &[OsString]) -> String {
+    let whole = super::command();
+    let (mut command, mut path) = (&whole, vec![whole.get_name()]);
+    let mut words = words_before_dashes(arguments).skip(1);
+    while let Some(word) = words.next() {
+        if let Some(verb) = command.find_subcommand(word) {
+            path.push(verb.get_name());
+            command = verb;
+        } else if !word.starts_with('-') || !command.has_subcommands() {
+            break;
+        } else if takes_value(&whole, word) {
+            words.next();
+        }
+    }
+    path.join(" ")
+}
+
+fn takes_value(command: &clap::Command, word: &str) -> bool {
+    let flag =
+        command.get_arguments().find(|flag| flag.get_long().is_some() && flag.get_long() == word.strip_prefix("--"));
+    flag.is_some_and(|flag| flag.get_action().takes_values())
+}
+
 /// The parser's paragraphs as one sentence, with the command whose help to read.
-fn sentence(rendered: &str) -> String {
-    let (complaint, rest) = rendered.split_once("Usage:").unwrap_or((rendered, ""));
+fn sentence(rendered: &str, command: &str) -> String {
+    let complaint = rendered.split("Usage:").next().unwrap_or_default();
     let complaint = complaint.split("For more information").next().unwrap_or_default();
     let words: Vec<&str> = complaint.trim_start_matches("error:").split_whitespace().collect();
-    let command: Vec<&str> = rest.split_whitespace().take_while(|word| !word.starts_with(['-', '<', '['])).collect();
-    let command = if command.is_empty() { "claude-comms".to_owned() } else { command.join(" ") };
     format!("{}; see: {command} --help", words.join(" ").replace(" tip: ", "; "))
 }
 
@@ -48,7 +70,8 @@ mod tests {
     fn complaint(line: &str) -> String {
         let error = parse_words(line).unwrap_err();
         assert!(error.use_stderr());
-        sentence(&error.render().to_string())
+        let words: Vec<OsString> = std::iter::once("claude-comms").chain(line.split(' ')).map(OsString::from).collect();
+        sentence(&error.render().to_string(), &meant(&words))
     }
 
     #[test]
@@ -60,5 +83,20 @@ mod tests {
         assert!(unknown.ends_with("; see: claude-comms poll --help"), "{unknown}");
         let number = complaint("poll list --limit 0");
         assert!(number.contains("1..=1000") && !number.contains('\n'), "{number}");
+        assert!(number.ends_with("; see: claude-comms poll list --help"), "{number}");
+        let number = complaint("--state-dir poll message --json list --limit 0 --thread list");
+        assert!(number.ends_with("; see: claude-comms message list --help"), "{number}");
+        let nothing = complaint("--json dance list");
+        assert!(nothing.ends_with("; see: claude-comms --help"), "{nothing}");
+    }
+
+    #[test]
+    fn every_alternative_is_named() {
+        for (line, one, other) in
+            [("message update m", "--status", "--content"), ("poll add --source a", "--task-id", "--message-id")]
+        {
+            let said = complaint(line);
+            assert!(said.contains(one) && said.contains(other), "{said}");
+        }
     }
 }
