@@ -234,7 +234,7 @@ pub(super) fn print_rows(output: &mut Output, messages: &[wire::Message], empty:
 fn row(message: &wire::Message) -> Vec<Kept> {
     vec![
         table::id(&message.message_id),
-        table::id(&message.thread_id),
+        table::spare_id(&message.thread_id),
         table::text(&message.module),
         table::maybe_text(message.target_module.as_deref()),
         table::word(&message.r#type),

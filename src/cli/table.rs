@@ -15,14 +15,28 @@ const ID_CHARS: usize = 8;
 const CELL_CHARS_MAX: usize = 200;
 /// What a text gets at least, in columns of the terminal, its gap included.
 const TEXT_WIDTH_MIN: u16 = 8;
+/// Columns between two columns.
+const GAP_WIDTH: u16 = 2;
 const NOTHING: &str = "-";
 
 /// What stands in a cell.
 pub(super) enum Kept {
     /// Never cut: ids, states, numbers.
     Whole(String),
+    /// The same, but its whole column is left out where there is no room.
+    Spare(String),
     /// Foreign text, cut where there is no room.
     Text(String),
+}
+
+impl Kept {
+    /// Columns that it takes at least, with the gap behind it.
+    fn width_min(&self) -> usize {
+        match self {
+            Kept::Whole(content) | Kept::Spare(content) => content.chars().count() + usize::from(GAP_WIDTH),
+            Kept::Text(_) => usize::from(TEXT_WIDTH_MIN),
+        }
+    }
 }
 
 /// The last of an id, as tables show it.
@@ -34,6 +48,11 @@ pub(super) fn short_id(id: &str) -> String {
 
 pub(super) fn id(id: &str) -> Kept {
     Kept::Whole(short_id(id))
+}
+
+/// Of what is known by other columns too.
+pub(super) fn spare_id(id: &str) -> Kept {
+    Kept::Spare(short_id(id))
 }
 
 pub(super) fn maybe_id(id: Option<&str>) -> Kept {
@@ -76,10 +95,27 @@ pub(super) fn print(output: &mut Output, heading: &[&str], rows: Vec<Vec<Kept>>,
         return Ok(());
     }
     let width = if output.terminal { terminal_width() } else { None };
-    for line in layout(heading, rows, width).lines() {
+    let mut heading = heading.to_vec();
+    let mut rows = rows;
+    if let Some(width) = width {
+        leave_out_spare(&mut heading, &mut rows, width);
+    }
+    for line in layout(&heading, rows, width).lines() {
         output.line(line.trim_end())?;
     }
     Ok(())
+}
+
+/// Takes spare columns out, the last one first, until the rest fits or none is left.
+fn leave_out_spare(heading: &mut Vec<&str>, rows: &mut [Vec<Kept>], width: u16) {
+    let width_min = |rows: &[Vec<Kept>], at: usize| rows.iter().map(|row| row[at].width_min()).max().unwrap_or(0);
+    for at in (0..heading.len()).rev() {
+        let needed: usize = (0..heading.len()).map(|at| width_min(rows, at)).sum();
+        if needed > usize::from(width) && rows.iter().all(|row| matches!(row[at], Kept::Spare(_))) {
+            heading.remove(at);
+            rows.iter_mut().for_each(|row| drop(row.remove(at)));
+        }
+    }
 }
 
 fn layout(heading: &[&str], rows: Vec<Vec<Kept>>, width: Option<u16>) -> String {
@@ -97,7 +133,7 @@ fn layout(heading: &[&str], rows: Vec<Vec<Kept>>, width: Option<u16>) -> String 
         let mut cells = Row::new();
         for (at, kept) in row.into_iter().enumerate() {
             let (content, is_whole) = match kept {
-                Kept::Whole(content) => (content, true),
+                Kept::Whole(content) | Kept::Spare(content) => (content, true),
                 Kept::Text(content) => (content, false),
             };
             whole[at] |= is_whole;
@@ -107,7 +143,7 @@ fn layout(heading: &[&str], rows: Vec<Vec<Kept>>, width: Option<u16>) -> String 
         table.add_row(cells);
     }
     for (at, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
+        column.set_padding((0, GAP_WIDTH));
         let constraint = match whole.get(at) {
             Some(true) => ColumnConstraint::ContentWidth,
             // On a terminal that is too narrow even for this the lines are longer than it.
@@ -191,6 +227,21 @@ mod tests {
         let tiny = layout(&["ID", "A LONG HEADING", "STATUS"], rows(), Some(5));
         assert_eq!(tiny.lines().count(), 2, "{tiny}");
         assert!(tiny.contains("12345678") && tiny.contains("pending"), "{tiny}");
+    }
+
+    #[test]
+    fn a_spare_column_is_left_out_where_it_would_not_fit() {
+        let whole = || vec![vec![id("0199-12345678"), spare_id("87654321"), text("a long tale"), word("pending")]];
+        for (width, expected) in [(37, vec!["ID", "SPARE", "TEXT", "STATUS"]), (36, vec!["ID", "TEXT", "STATUS"])] {
+            let (mut heading, mut rows) = (vec!["ID", "SPARE", "TEXT", "STATUS"], whole());
+            leave_out_spare(&mut heading, &mut rows, width);
+            assert_eq!(heading, expected);
+            let laid = layout(&heading, rows, Some(width));
+            assert!(
+                laid.lines().count() == 2 && laid.lines().all(|line| line.chars().count() <= width.into()),
+                "{laid}"
+            );
+        }
     }
 
     #[test]
