@@ -104,12 +104,13 @@ fn show_task(output: &mut Output, task: wire::Task) -> Result<(), Failure> {
         .maybe("worker", task.worker_id.as_deref())
         .add("status", output.status(&task.status))
         .maybe("reason", task.reason.as_deref())
+        .maybe("due", time(task.not_before.as_deref()).as_deref())
         .add("attempt", format_args!("{} (retries {}, crashes {})", task.attempt, task.retries, task.crashes))
         .add("priority", task.priority)
         .add("timeout", format_args!("{} s", task.timeout_seconds))
         .foreign("on crash", &task.on_crash)
         .maybe("key", task.key.as_deref())
-        .maybe("directory", task.dir.as_deref())
+        .maybe("directory", task.dir.as_ref().and_then(Option::as_deref))
         .maybe("context", task.context.as_ref().map(ToString::to_string).as_deref())
         .maybe("process", task.pid.map(|pid| pid.to_string()).as_deref())
         .maybe("exit code", task.exit_code.map(|code| code.to_string()).as_deref())
@@ -233,7 +234,13 @@ fn tell_if_truncated(task: &wire::Task, output: &mut Output) {
 fn complain(task: &wire::Task, output: &mut Output) {
     let (id, status) = (&task.task_id, &task.status);
     let error = task.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
-    output.complain(format_args!("task {id} {status}{error}; see: claude-comms task log {id} --stderr"));
+    let see = if has_log(task) { format!("; see: claude-comms task log {id} --stderr") } else { String::new() };
+    output.complain(format_args!("task {id} {status}{error}{see}"));
+}
+
+/// Whether there was a process that could have said something.
+fn has_log(task: &wire::Task) -> bool {
+    task.attempt > 1 || (task.started_at.is_some() && task.reason.as_deref() != Some("not_started"))
 }
 
 /// The exit code of a task that has ended: its process's own, where that says that it failed.

@@ -145,13 +145,15 @@ fn rate(good: u64, bad: u64) -> f64 {
 
 pub(super) fn task(task: &Task, input: Option<TaskInput>, outcome: TaskResult) -> wire::Task {
     let (prompt, context, dir) = match input {
-        Some(input) => (Some(input.prompt), json(input.context), input.directory),
+        // Where they are shown at all, they are shown as null when there is none.
+        Some(input) => (Some(input.prompt), Some(json(input.context).unwrap_or_default()), Some(input.directory)),
         None => (None, None, None),
     };
     wire::Task {
         task_id: task.id.to_string(),
         pool_id: task.pool.to_string(),
         worker_id: task.worker_id(),
+        not_before: time(task.not_before),
         status: task.status.as_str().to_owned(),
         reason: task.reason.map(|reason| Reason::as_str(reason).to_owned()),
         prompt,

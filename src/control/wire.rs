@@ -465,12 +465,15 @@ pub struct Task {
     pub worker_id: Option<String>,
     pub status: String,
     pub reason: Option<String>,
+    /// When one that is delayed, or waits for its next try, is due.
+    #[serde(default)]
+    pub not_before: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dir: Option<String>,
+    pub dir: Option<Option<String>>,
     pub result: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub result_truncated: bool,

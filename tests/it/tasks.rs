@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use claude_comms::control::wire::{Request, TaskSubmit};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -72,6 +73,23 @@ fn a_wait_ends_as_the_process_did() {
 }
 
 #[test]
+fn a_task_that_waits_for_its_time_says_when_that_is() {
+    let daemon = Daemon::start();
+    let submit = TaskSubmit { prompt: "x".to_owned(), dir: Some("/".to_owned()), ..TaskSubmit::default() };
+    let later = TaskSubmit { delay_seconds: Some(3600.0), ..submit.clone() };
+    let [later, now] = [later, submit].map(|submit| daemon.call(&Request::TaskSubmit(submit))["task_id"].clone());
+    let [later, now] = [&later, &now].map(|id| daemon.json(&["task", "show", id.as_str().unwrap()]));
+    let due = later["not_before"].as_str().unwrap();
+    assert!(later["created_at"].as_str().unwrap() < due, "{later}");
+    let shown = daemon.run(&["task", "show", later["task_id"].as_str().unwrap()]).good();
+    let due = &due.replace('T', " ")[..19];
+    assert!(shown.lines().any(|line| line.starts_with("due ") && line.contains(due)), "{shown}");
+    assert_eq!(now["not_before"], Value::Null);
+    let keys = now.as_object().unwrap();
+    assert_eq!([&keys["context"], &keys["dir"]], [&Value::Null, &json!("/")]);
+}
+
+#[test]
 fn a_task_is_cancelled_waiting_or_running() {
     let daemon = Daemon::start();
     shell(&daemon);
@@ -80,7 +98,9 @@ fn a_task_is_cancelled_waiting_or_running() {
     wait_until("three processes", || processes_of(&daemon.epoch).len() >= 3);
     let waiting = submit(&daemon, "echo never");
     assert!(daemon.run(&["task", "cancel", &waiting]).good().contains("is cancelled"));
-    assert_eq!(daemon.run(&["task", "wait", &waiting]).code, 1);
+    let said = daemon.run(&["task", "wait", &waiting]).bad(1);
+    assert!(said.contains("cancelled before it ran") && !said.contains("task log"), "{said}");
+    assert_eq!(daemon.json(&["task", "cancel", &waiting])["error"], "cancelled before it ran");
     for id in &running {
         assert!(daemon.run(&["task", "cancel", id]).good().contains("is being ended"));
     }
@@ -102,6 +122,7 @@ fn a_command_that_does_not_exist_says_what_to_set() {
     let daemon = Daemon::with(&["no-such-agent"], &[]);
     let failed = daemon.run(&["pool", "run", "local", "x"]).bad(1);
     assert!(failed.contains("`no-such-agent`") && failed.contains("[executor] command"), "{failed}");
+    assert!(!failed.contains("task log"), "{failed}");
     let asked = daemon.run(&["ask", "--json", "x"]);
     let answer = asked.json();
     assert_eq!([&answer["success"], &answer["final_status"]], [&json!(false), &json!("failed")]);

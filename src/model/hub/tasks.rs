@@ -281,11 +281,12 @@ impl Hub {
         out: &mut Effects,
     ) -> Result<Answer, RowsError> {
         let Some(task) = self.find_task(id, rows)? else { return Ok(Err(no_task(id))) };
-        match task.status {
+        let outcome = match task.status {
             TaskStatus::Pending => {
                 self.dequeue(task.seq);
                 let outcome = TaskResult { error: Some("cancelled before it ran".into()), ..TaskResult::default() };
-                self.end(now, task.seq, TaskStatus::Cancelled, Reason::Cancelled, outcome, rows, out)?;
+                self.end(now, task.seq, TaskStatus::Cancelled, Reason::Cancelled, outcome.clone(), rows, out)?;
+                outcome
             }
             TaskStatus::Running => {
                 if let (Some(running), Some(slot), Some(token)) = (self.tasks.get_mut(task.seq), task.slot, task.token)
@@ -293,15 +294,16 @@ impl Hub {
                     running.cancel_requested = true;
                     out.cancels.push((task.pool.clone(), slot, token));
                 }
+                TaskResult::default()
             }
-            TaskStatus::Cancelled => {}
+            TaskStatus::Cancelled => rows.task_result(task.seq)?,
             TaskStatus::Completed | TaskStatus::Failed => {
                 let message = format!("task {id} is {} already", task.status.as_str());
                 return Ok(Err(Refusal::new(Code::Conflict, message)));
             }
-        }
+        };
         let task = self.find_task(id, rows)?.unwrap_or(task);
-        Ok(Ok(Reply::Task(Box::new(TaskView { task, outcome: TaskResult::default() }))))
+        Ok(Ok(Reply::Task(Box::new(TaskView { task, outcome }))))
     }
 
     /// Ends a task for good: its row, result, event, messages, watch, and everybody who waits for it.

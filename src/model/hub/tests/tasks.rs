@@ -79,6 +79,18 @@ fn a_cancelled_task_ends_at_once_or_when_its_process_does() {
 }
 
 #[test]
+fn who_cancels_is_told_what_came_of_it_also_the_second_time() {
+    let mut desk = desk();
+    desk.occupy();
+    desk.submit("t");
+    for _ in 0..2 {
+        let ask = desk.cancel("t");
+        let Some(Ok(Reply::Task(view))) = desk.answer(ask) else { panic!("{:?}", desk.answer(ask)) };
+        assert_eq!(view.outcome.error.as_deref(), Some("cancelled before it ran"));
+    }
+}
+
+#[test]
 fn done_is_done_also_when_a_cancel_was_asked_for() {
     check("submit cancel ok", "running > running > completed");
 }
