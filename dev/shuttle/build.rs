@@ -74,10 +74,8 @@ fn main() -> io::Result<()> {
         .map_err(io::Error::other)?;
     }
     let names: Vec<&str> = MISTAKES.iter().map(|mistake| mistake.0).collect();
-    let list: String =
-        names.iter().map(|name| format!("({name:?}, {name}::checks::ALL), ")).collect();
-    writeln!(modules, "pub const MISTAKES: &[(&str, &[crate::Check])] = &[{list}];")
-        .map_err(io::Error::other)?;
+    let list: String = names.iter().map(|name| format!("({name:?}, {name}::checks::ALL), ")).collect();
+    writeln!(modules, "pub const MISTAKES: &[(&str, &[crate::Check])] = &[{list}];").map_err(io::Error::other)?;
     fs::write(out.join("variants.rs"), modules)
 }
 
@@ -97,11 +95,7 @@ fn copy(from: &Path, to: &Path, inside: &Path, mistake: &Mistake) -> io::Result<
             text = SYNC.replace("ROOM", &room);
         }
         if path == Path::new(file) {
-            assert_eq!(
-                text.matches(right).count(),
-                1,
-                "mistake {name} does not apply to {file} any more"
-            );
+            assert_eq!(text.matches(right).count(), 1, "mistake {name} does not apply to {file} any more");
             text = text.replace(right, wrong);
         }
         fs::write(to.join(path), text.replace("crate::resilience", &room))?;

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use clock::{Clock, ManualClock, SystemClock, Tick};
 use resilience::{
-    Backoff, BreakerSettings, CancelToken, CircuitBreaker, CircuitState, Effects, Jitter, Metrics,
-    Order, Ratio, Resilient, ResilientSettings, RetryPolicy, RetrySettings, Timer, Trip, Waited,
+    Backoff, BreakerSettings, CancelToken, CircuitBreaker, CircuitState, Effects, Jitter, Metrics, Order, Ratio,
+    Resilient, ResilientSettings, RetryPolicy, RetrySettings, Timer, Trip, Waited,
 };
 
 /// What is measured: a name, and a function that makes so many calls.
@@ -69,8 +69,7 @@ fn ours(name: &'static str, trip: Trip, effects: &Effects) -> CircuitBreaker {
 }
 
 const RUN: Trip = Trip::Consecutive { failure_threshold: 5 };
-const COUNT: Trip =
-    Trip::CountWindow { calls: 100, minimum_calls: 100, failure_rate: Ratio::percent(50) };
+const COUNT: Trip = Trip::CountWindow { calls: 100, minimum_calls: 100, failure_rate: Ratio::percent(50) };
 
 fn calls(breaker: CircuitBreaker) -> impl Fn(u32) + Send + Sync + 'static {
     move |count| {
@@ -108,23 +107,13 @@ fn cases() -> Vec<Case> {
                 }
             }
         }));
-        cases.push(case(
-            group,
-            "ours, mutex (count window)",
-            threads,
-            calls(ours("b", COUNT, &effects)),
-        ));
+        cases.push(case(group, "ours, mutex (count window)", threads, calls(ours("b", COUNT, &effects))));
         cases.push(case(group, "bare parking_lot lock, once", threads, bare(1)));
         cases.push(case(group, "bare parking_lot lock, twice", threads, bare(2)));
         cases.push(case(group, "nothing but the call", threads, bare(0)));
         cases.extend(peers::closed(group, threads));
     }
-    cases.push(case(
-        "closed call",
-        "ours, timed and with metrics",
-        1,
-        calls(ours("c", RUN, &observed)),
-    ));
+    cases.push(case("closed call", "ours, timed and with metrics", 1, calls(ours("c", RUN, &observed))));
 
     let open = ours("d", RUN, &effects);
     (0..5).for_each(|_| drop(open.call(|| Err::<u64, _>(Down))));
@@ -138,19 +127,13 @@ fn cases() -> Vec<Case> {
             drop(black_box(policy.call("op", |_| work(number))));
         }
     }));
-    let settings =
-        ResilientSettings { order: Order::BreakerOutside, ..ResilientSettings::default() };
+    let settings = ResilientSettings { order: Order::BreakerOutside, ..ResilientSettings::default() };
     let resilient = Resilient::new("e", settings, &effects).expect("good settings");
-    cases.push(case(
-        "retry, first attempt succeeds",
-        "ours, with a breaker outside",
-        1,
-        move |count| {
-            for number in 0..count {
-                drop(black_box(resilient.call("op", |_| work(number))));
-            }
-        },
-    ));
+    cases.push(case("retry, first attempt succeeds", "ours, with a breaker outside", 1, move |count| {
+        for number in 0..count {
+            drop(black_box(resilient.call("op", |_| work(number))));
+        }
+    }));
     cases.extend(peers::retry("retry, first attempt succeeds"));
     cases
 }
@@ -175,10 +158,7 @@ fn measure(clock: &SystemClock, case: &Case, count: u32) -> (f64, f64) {
     let took = clock.tick().since(began);
     // Starting a thread allocates too, a few dozen times for all the calls.
     let allocated = counting::allocations() - allocated;
-    (
-        took.as_nanos() as f64 / f64::from(count),
-        (allocated as f64 / f64::from(count) * 100.0).round() / 100.0,
-    )
+    (took.as_nanos() as f64 / f64::from(count), (allocated as f64 / f64::from(count) * 100.0).round() / 100.0)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -194,8 +174,7 @@ fn virtual_hour(clock: &SystemClock) {
         retry: RetrySettings::attempts(3, Backoff::EXPONENTIAL.jitter(Jitter::Full)),
         order: Order::BreakerOutside,
     };
-    let resilient =
-        Resilient::new("hour", settings, &Effects::manual(&hands, 1)).expect("good settings");
+    let resilient = Resilient::new("hour", settings, &Effects::manual(&hands, 1)).expect("good settings");
     let (mut operations, mut attempts) = (0, 0);
     while hands.tick() < Tick::ZERO.after(LONG) {
         operations += 1;
@@ -206,9 +185,7 @@ fn virtual_hour(clock: &SystemClock) {
         hands.advance(Duration::from_secs(30));
     }
     let took = clock.tick().since(began);
-    println!(
-        "an hour of outage in virtual time: {operations} operations, {attempts} attempts, {took:?}"
-    );
+    println!("an hour of outage in virtual time: {operations} operations, {attempts} attempts, {took:?}");
 }
 
 /// How long after a cancellation the waiting thread is back.
@@ -232,10 +209,7 @@ fn cancelling(clock: &SystemClock) {
     };
     let mut took: Vec<Duration> = (0..200).map(one).collect();
     took.sort();
-    println!(
-        "a cancelled wait is over after {:?} (median of 200), {:?} at worst",
-        took[100], took[199]
-    );
+    println!("a cancelled wait is over after {:?} (median of 200), {:?} at worst", took[100], took[199]);
 }
 
 fn main() {

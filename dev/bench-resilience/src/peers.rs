@@ -9,18 +9,12 @@ use failsafe::CircuitBreaker as _;
 use crate::{Case, Down, LONG, case, work};
 
 fn failsafe() -> impl failsafe::CircuitBreaker + Send + Sync + 'static {
-    let policy =
-        failsafe::failure_policy::consecutive_failures(5, failsafe::backoff::constant(LONG));
+    let policy = failsafe::failure_policy::consecutive_failures(5, failsafe::backoff::constant(LONG));
     failsafe::Config::new().failure_policy(policy).build()
 }
 
 fn recloser() -> recloser::Recloser {
-    recloser::Recloser::custom()
-        .error_rate(0.5)
-        .closed_len(100)
-        .half_open_len(1)
-        .open_wait(LONG)
-        .build()
+    recloser::Recloser::custom().error_rate(0.5).closed_len(100).half_open_len(1).open_wait(LONG).build()
 }
 
 fn breaker_rs() -> circuitbreaker_rs::CircuitBreaker<circuitbreaker_rs::DefaultPolicy, Down> {
@@ -70,8 +64,7 @@ pub fn open(group: &'static str) -> Vec<Case> {
 }
 
 pub fn retry(group: &'static str) -> Vec<Case> {
-    let settings =
-        ExponentialBuilder::default().with_min_delay(Duration::from_secs(1)).with_max_times(2);
+    let settings = ExponentialBuilder::default().with_min_delay(Duration::from_secs(1)).with_max_times(2);
     vec![case(group, "backon 1.6", 1, move |count| {
         for number in 0..count {
             drop(black_box((|| work(number)).retry(settings).call()));

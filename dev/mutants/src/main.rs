@@ -30,10 +30,8 @@ fn main() -> io::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     let word = std::env::args().nth(1).unwrap_or_default();
-    let chosen: Vec<&Mutation> = MUTATIONS
-        .iter()
-        .filter(|one| one.file.contains(&word) || one.right.contains(&word))
-        .collect();
+    let chosen: Vec<&Mutation> =
+        MUTATIONS.iter().filter(|one| one.file.contains(&word) || one.right.contains(&word)).collect();
     let mut survivors = Vec::new();
     for mutation in &chosen {
         let end = with_mutation(&copy, mutation)?;
