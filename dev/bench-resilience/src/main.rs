@@ -1,5 +1,6 @@
 //! One run, everybody on the same work: nanoseconds and allocations per call, as medians of interleaved rounds.
-//! `bench-resilience [ROUNDS] [CALLS]`. Only the ratios within one run mean anything.
+//! `bench-resilience [ROUNDS] [CALLS]`. Fails when a number that is to be reached is not: run it on a machine that is
+//! idle, or believe the ratios only.
 
 #[path = "../../../src/clock.rs"]
 #[allow(dead_code, reason = "a part of it is measured")]
@@ -12,6 +13,7 @@ mod counting;
 mod peers;
 
 use std::hint::black_box;
+use std::process::ExitCode;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
@@ -108,57 +110,67 @@ fn cases() -> Vec<Case> {
             }
         }));
         cases.push(case(group, "ours, mutex (count window)", threads, calls(ours("b", COUNT, &effects))));
+        cases.push(case(group, "ours, timed and with metrics", threads, calls(ours("c", RUN, &observed))));
         cases.push(case(group, "bare parking_lot lock, once", threads, bare(1)));
         cases.push(case(group, "bare parking_lot lock, twice", threads, bare(2)));
         cases.push(case(group, "nothing but the call", threads, bare(0)));
         cases.extend(peers::closed(group, threads));
     }
-    cases.push(case("closed call", "ours, timed and with metrics", 1, calls(ours("c", RUN, &observed))));
+    for threads in [1, 2] {
+        cases.extend(open_and_retry(threads, &effects));
+    }
+    cases
+}
 
-    let open = ours("d", RUN, &effects);
+/// An open breaker's rejection, and a retry whose first attempt succeeds.
+fn open_and_retry(threads: usize, effects: &Effects) -> Vec<Case> {
+    let group = if threads == 1 { "open rejection" } else { "open rejection, two threads" };
+    let open = ours("d", RUN, effects);
     (0..5).for_each(|_| drop(open.call(|| Err::<u64, _>(Down))));
     assert_eq!(open.state(), CircuitState::Open);
-    cases.push(case("open rejection", "ours", 1, calls(open)));
-    cases.extend(peers::open("open rejection"));
+    let mut cases = vec![case(group, "ours", threads, calls(open))];
+    cases.extend(peers::open(group, threads));
 
-    let policy = RetryPolicy::new(RetrySettings::DEFAULT, &effects).expect("good settings");
-    cases.push(case("retry, first attempt succeeds", "ours", 1, move |count| {
+    let group = if threads == 1 { "retry, first attempt succeeds" } else { "retry, first succeeds, two threads" };
+    let policy = RetryPolicy::new(RetrySettings::DEFAULT, effects).expect("good settings");
+    cases.push(case(group, "ours", threads, move |count| {
         for number in 0..count {
             drop(black_box(policy.call("op", |_| work(number))));
         }
     }));
     let settings = ResilientSettings { order: Order::BreakerOutside, ..ResilientSettings::default() };
-    let resilient = Resilient::new("e", settings, &effects).expect("good settings");
-    cases.push(case("retry, first attempt succeeds", "ours, with a breaker outside", 1, move |count| {
+    let resilient = Resilient::new("e", settings, effects).expect("good settings");
+    cases.push(case(group, "ours, with a breaker outside", threads, move |count| {
         for number in 0..count {
             drop(black_box(resilient.call("op", |_| work(number))));
         }
     }));
-    cases.extend(peers::retry("retry, first attempt succeeds"));
+    cases.extend(peers::retry(group, threads));
     cases
 }
 
-/// Nanoseconds per call of each thread, and allocations per call.
-fn measure(clock: &SystemClock, case: &Case, count: u32) -> (f64, f64) {
-    let barrier = Barrier::new(case.threads);
-    let allocated = counting::allocations();
-    let began = clock.tick();
-    if case.threads == 1 {
+/// Nanoseconds per call of each thread, and how many allocations all the calls made.
+fn measure(clock: &SystemClock, case: &Case, count: u32) -> (f64, u64) {
+    let calls = || {
+        let before = counting::allocations();
         (case.calls)(count);
+        counting::allocations() - before
+    };
+    let began = clock.tick();
+    let allocated = if case.threads == 1 {
+        calls()
     } else {
+        let barrier = Barrier::new(case.threads);
         std::thread::scope(|scope| {
-            for _ in 0..case.threads {
-                scope.spawn(|| {
-                    barrier.wait();
-                    (case.calls)(count);
-                });
-            }
-        });
-    }
-    let took = clock.tick().since(began);
-    // Starting a thread allocates too, a few dozen times for all the calls.
-    let allocated = counting::allocations() - allocated;
-    (took.as_nanos() as f64 / f64::from(count), (allocated as f64 / f64::from(count) * 100.0).round() / 100.0)
+            let one = || {
+                barrier.wait();
+                calls()
+            };
+            let threads: Vec<_> = (0..case.threads).map(|_| scope.spawn(one)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it does not panic")).sum()
+        })
+    };
+    (clock.tick().since(began).as_nanos() as f64 / f64::from(count), allocated)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -166,8 +178,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// An hour during which a service is down, called every 30 seconds, in virtual time.
-fn virtual_hour(clock: &SystemClock) {
+/// An hour during which a service is down, called every 30 seconds, in virtual time. Returns how long that took.
+fn virtual_hour(clock: &SystemClock) -> Duration {
     let (began, hands) = (clock.tick(), ManualClock::new());
     let settings = ResilientSettings {
         breaker: BreakerSettings::consecutive(5, Duration::from_secs(60)),
@@ -186,10 +198,11 @@ fn virtual_hour(clock: &SystemClock) {
     }
     let took = clock.tick().since(began);
     println!("an hour of outage in virtual time: {operations} operations, {attempts} attempts, {took:?}");
+    took
 }
 
-/// How long after a cancellation the waiting thread is back.
-fn cancelling(clock: &SystemClock) {
+/// How long after a cancellation the waiting thread is back, in the median.
+fn cancelling(clock: &SystemClock) -> Duration {
     let one = |_| {
         let (token, waiting) = (CancelToken::new(), Barrier::new(2));
         std::thread::scope(|scope| {
@@ -210,9 +223,25 @@ fn cancelling(clock: &SystemClock) {
     let mut took: Vec<Duration> = (0..200).map(one).collect();
     took.sort();
     println!("a cancelled wait is over after {:?} (median of 200), {:?} at worst", took[100], took[199]);
+    took[100]
 }
 
-fn main() {
+/// The numbers to reach: group, case, and nanoseconds per call at most.
+const LIMITS: [(&str, &str, f64); 3] = [
+    ("closed call", "ours, mutex (count window)", 35.0),
+    ("closed call", "ours, fast path", 6.0),
+    ("closed call, two threads", "ours, fast path", 8.0),
+];
+const VIRTUAL_HOUR_MAX: Duration = Duration::from_millis(10);
+const CANCELLED_WITHIN: Duration = Duration::from_millis(5);
+
+/// Says whether one number is reached, and hands that on.
+fn reached(what: &str, holds: bool) -> bool {
+    println!("{} {what}", if holds { "reached" } else { "MISSED " });
+    holds
+}
+
+fn main() -> ExitCode {
     let mut numbers = std::env::args().skip(1).map(|text| text.parse().expect("a number"));
     let rounds = numbers.next().unwrap_or(9).max(5);
     let count = numbers.next().unwrap_or(1_000_000);
@@ -223,19 +252,35 @@ fn main() {
             measured.push(measure(&clock, case, count));
         }
     }
-    println!("medians of {rounds} interleaved rounds of {count} calls");
-    let mut group = "";
-    let mut first = 1.0;
+    println!(
+        "medians of {rounds} interleaved rounds of {count} calls; allocations are those of all the calls of a round"
+    );
+    let (mut group, mut first) = ("", 1.0);
+    let mut shown: Vec<(&Case, f64, u64)> = Vec::new();
     for (case, measured) in cases.iter().zip(measured) {
         let nanos = median(measured.iter().map(|(nanos, _)| *nanos).collect());
-        let allocated = median(measured.iter().map(|(_, allocated)| *allocated).collect());
+        // The very first call of a metric or a lock may make room for itself.
+        let allocated = median(measured.iter().map(|(_, allocated)| *allocated as f64).collect()) as u64;
         if case.group != group {
             (group, first) = (case.group, nanos);
             println!("\n{group:34} {:>10} {:>8} {:>12}", "ns/call", "ratio", "allocations");
         }
-        println!("  {:32} {nanos:>10.1} {:>8.1} {allocated:>12.2}", case.name, nanos / first);
+        println!("  {:32} {nanos:>10.1} {:>8.1} {allocated:>12}", case.name, nanos / first);
+        shown.push((case, nanos, allocated));
     }
     println!();
-    virtual_hour(&clock);
-    cancelling(&clock);
+    let (hour, cancelled) = (virtual_hour(&clock), cancelling(&clock));
+    println!();
+
+    let mut good = true;
+    for (group, name, limit) in LIMITS {
+        let found = shown.iter().find(|(case, ..)| (case.group, case.name) == (group, name));
+        let holds = found.is_some_and(|(_, nanos, _)| *nanos <= limit);
+        good &= reached(&format!("{group}: {name}: at most {limit} ns"), holds);
+    }
+    let ours = shown.iter().filter(|(case, ..)| case.name.starts_with("ours"));
+    good &= reached("no allocation in any call of ours", ours.map(|(_, _, allocated)| allocated).sum::<u64>() == 0);
+    good &= reached("an hour of virtual outage in less than 10 ms", hour < VIRTUAL_HOUR_MAX);
+    good &= reached("a wait is over within 5 ms of being cancelled", cancelled <= CANCELLED_WITHIN);
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -59,13 +59,13 @@ pub fn closed(group: &'static str, threads: usize) -> Vec<Case> {
     three(group, threads, false)
 }
 
-pub fn open(group: &'static str) -> Vec<Case> {
-    three(group, 1, true)
+pub fn open(group: &'static str, threads: usize) -> Vec<Case> {
+    three(group, threads, true)
 }
 
-pub fn retry(group: &'static str) -> Vec<Case> {
+pub fn retry(group: &'static str, threads: usize) -> Vec<Case> {
     let settings = ExponentialBuilder::default().with_min_delay(Duration::from_secs(1)).with_max_times(2);
-    vec![case(group, "backon 1.6", 1, move |count| {
+    vec![case(group, "backon 1.6", threads, move |count| {
         for number in 0..count {
             drop(black_box((|| work(number)).retry(settings).call()));
         }
