@@ -3,6 +3,7 @@
 
 mod mutations;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::{fs, io};
@@ -25,14 +26,15 @@ fn main() -> io::Result<ExitCode> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (room, copy) = (here.join("../.."), here.join("target/room"));
     lay_out(&room, &copy)?;
-    if tests(&copy)? != End::Passed {
+    // Said aloud: without the reason nobody could mend it.
+    if tests(&copy, Stdio::inherit)? != End::Passed {
         println!("the room as it is does not pass its tests");
         return Ok(ExitCode::FAILURE);
     }
     let word = std::env::args().nth(1).unwrap_or_default();
     let chosen: Vec<&Mutation> =
         MUTATIONS.iter().filter(|one| one.file.contains(&word) || one.right.contains(&word)).collect();
-    let mut survivors = Vec::new();
+    let (mut killed, mut invalid) = (0, 0);
     for mutation in &chosen {
         let end = with_mutation(&copy, mutation)?;
         let verdict = match end {
@@ -41,17 +43,16 @@ fn main() -> io::Result<ExitCode> {
             End::DoesNotCompile => "INVALID ",
         };
         println!("{verdict} {mutation}");
-        if end != End::Failed {
-            survivors.push(mutation);
-        }
+        killed += usize::from(end == End::Failed);
+        invalid += usize::from(end == End::DoesNotCompile);
     }
-    let killed = chosen.len() - survivors.len();
-    println!("{killed} of {} killed", chosen.len());
-    let good = killed * 100 >= KILLED_PERCENT_MIN * chosen.len();
+    println!("{killed} of {} killed, {invalid} invalid", chosen.len());
+    // What does not apply any more tries nothing: it is to be mended, not counted.
+    let good = invalid == 0 && killed * 100 >= KILLED_PERCENT_MIN * chosen.len();
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The copy: a package of the room, its clock and its log test.
+/// The copy: a package of the room, its clock, the threads and its log test.
 fn lay_out(room: &Path, copy: &Path) -> io::Result<()> {
     // The target folder stays, so that dependencies are built once.
     for folder in ["src", "tests"] {
@@ -60,12 +61,51 @@ fn lay_out(room: &Path, copy: &Path) -> io::Result<()> {
         }
         fs::create_dir_all(copy.join(folder))?;
     }
-    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("room.toml"), copy.join("Cargo.toml"))?;
     fs::write(copy.join("src/lib.rs"), "pub mod clock;\npub mod resilience;\npub mod thread;\n")?;
     for file in ["src/clock.rs", "src/thread.rs", "tests/resilience_logs.rs"] {
         fs::copy(room.join(file), copy.join(file))?;
     }
-    copy_all(&room.join("src/resilience"), &copy.join("src/resilience"))
+    copy_all(&room.join("src/resilience"), &copy.join("src/resilience"))?;
+    let named = all_text(&copy.join("src"))? + &all_text(&copy.join("tests"))?;
+    fs::write(copy.join("Cargo.toml"), manifest(&fs::read_to_string(room.join("Cargo.toml"))?, &named))?;
+    // The same versions as the product; cargo drops those that are not needed.
+    fs::copy(room.join("Cargo.lock"), copy.join("Cargo.lock"))?;
+    Ok(())
+}
+
+/// The product's manifest, with only those dependencies that the copied files name: whatever they come to need, the
+/// copy still builds.
+fn manifest(product: &str, sources: &str) -> String {
+    let mut manifest = String::new();
+    let mut section = "";
+    for line in product.lines() {
+        if line.starts_with('[') {
+            section = line;
+            if matches!(section, "[package]" | "[dependencies]" | "[dev-dependencies]") {
+                let _ = writeln!(manifest, "{section}");
+            }
+            continue;
+        }
+        let Some((key, _)) = line.split_once(" = ") else { continue };
+        let kept = match section {
+            "[package]" => matches!(key, "name" | "version" | "edition"),
+            "[dependencies]" | "[dev-dependencies]" => sources.contains(&format!("{}::", key.replace('-', "_"))),
+            _ => false,
+        };
+        if kept {
+            let _ = writeln!(manifest, "{line}");
+        }
+    }
+    manifest + "[workspace]\n[profile.dev]\ndebug = false\n[profile.dev.package.\"*\"]\nopt-level = 2\n"
+}
+
+fn all_text(folder: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        text += &if path.is_dir() { all_text(&path)? } else { fs::read_to_string(&path)? };
+    }
+    Ok(text)
 }
 
 fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
@@ -90,19 +130,19 @@ fn with_mutation(copy: &Path, mutation: &Mutation) -> io::Result<End> {
         return Ok(End::DoesNotCompile);
     }
     fs::write(&file, text.replace(mutation.right, mutation.wrong))?;
-    let end = tests(copy);
+    let end = tests(copy, Stdio::null);
     fs::write(&file, text)?;
     end
 }
 
-fn tests(copy: &Path) -> io::Result<End> {
+fn tests(copy: &Path, said: fn() -> Stdio) -> io::Result<End> {
     let run = |arguments: &[&str]| {
         Command::new("timeout")
             .args([TESTS_SECONDS_MAX, "cargo", "test", "--quiet", "--lib", "--tests"])
             .args(arguments)
             .current_dir(copy)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stdout(said())
+            .stderr(said())
             .status()
     };
     if !run(&["--no-run"])?.success() {
