@@ -17,8 +17,8 @@ pub enum RegistryError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// Two parts of the program disagree about one service.
-    #[error("circuit breaker {name} exists already, with other settings")]
-    Conflict { name: String },
+    #[error("circuit breaker {name} exists already: {differences}")]
+    Conflict { name: String, differences: SettingsError },
     #[error("no more than {BREAKERS_MAX} circuit breakers")]
     Full,
 }
@@ -41,15 +41,14 @@ impl Registry {
     /// # Errors
     /// It exists with other settings, the settings cannot work, or there are too many.
     pub fn breaker(&self, name: &str, settings: BreakerSettings) -> Result<CircuitBreaker, RegistryError> {
-        let found = |breakers: &BTreeMap<String, CircuitBreaker>| match breakers.get(name) {
-            Some(breaker) if *breaker.settings() == settings => Ok(Some(breaker.clone())),
-            Some(_) => Err(RegistryError::Conflict { name: name.to_owned() }),
-            None if breakers.len() >= BREAKERS_MAX => Err(RegistryError::Full),
-            None => Ok(None),
-        };
         let mut breakers = self.breakers.lock();
-        if let Some(breaker) = found(&breakers)? {
-            return Ok(breaker);
+        if let Some(breaker) = breakers.get(name) {
+            let agreed = settings.same_as(breaker.settings());
+            let conflict = |differences| RegistryError::Conflict { name: name.to_owned(), differences };
+            return agreed.map(|()| breaker.clone()).map_err(conflict);
+        }
+        if breakers.len() >= BREAKERS_MAX {
+            return Err(RegistryError::Full);
         }
         let breaker = CircuitBreaker::untold(name, settings, &self.effects)?;
         breakers.insert(name.to_owned(), breaker.clone());

@@ -1,5 +1,6 @@
 //! What all settings share: ratios without NaN, and an error that names every field in the wrong and its range.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A factor or a share, kept as millionths so that comparing and multiplying it is exact.
@@ -48,7 +49,7 @@ impl Ratio {
 pub struct Problem {
     pub field: &'static str,
     pub value: String,
-    pub range: &'static str,
+    pub range: Cow<'static, str>,
 }
 
 impl fmt::Display for Problem {
@@ -73,6 +74,14 @@ pub(super) struct Checks {
 impl Checks {
     pub(super) fn require(&mut self, holds: bool, field: &'static str, value: impl fmt::Debug, range: &'static str) {
         if !holds {
+            self.problems.push(Problem { field, value: format!("{value:?}"), range: Cow::Borrowed(range) });
+        }
+    }
+
+    /// Only what is there already will do.
+    pub(super) fn require_same<T: PartialEq + fmt::Debug>(&mut self, field: &'static str, value: &T, there: &T) {
+        if value != there {
+            let range = Cow::Owned(format!("{there:?}"));
             self.problems.push(Problem { field, value: format!("{value:?}"), range });
         }
     }

@@ -453,7 +453,7 @@ fn registry() {
     for answer in answers {
         match answer {
             Ok(breaker) => assert_eq!(breaker.state(), CircuitState::Open, "another breaker of the same name"),
-            Err(error) => assert_eq!(error, RegistryError::Conflict { name: "b".to_owned() }),
+            Err(error) => assert!(matches!(error, RegistryError::Conflict { .. }), "{error}"),
         }
     }
 }

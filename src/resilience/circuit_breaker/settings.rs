@@ -90,6 +90,32 @@ impl BreakerSettings {
         checks.done()
     }
 
+    /// Refuses whatever is not as in the settings that are there already.
+    ///
+    /// # Errors
+    /// Names every field that differs, and what it is there.
+    pub(in crate::resilience) fn same_as(&self, there: &BreakerSettings) -> Result<(), SettingsError> {
+        // Taken apart, so that a new field cannot be forgotten here.
+        let BreakerSettings {
+            trip,
+            slow_calls,
+            recovery_timeout,
+            recovery_growth,
+            half_open_permits,
+            half_open_successes,
+            half_open_max_wait,
+        } = self;
+        let mut checks = Checks::default();
+        checks.require_same("trip", trip, &there.trip);
+        checks.require_same("slow_calls", slow_calls, &there.slow_calls);
+        checks.require_same("recovery_timeout", recovery_timeout, &there.recovery_timeout);
+        checks.require_same("recovery_growth", recovery_growth, &there.recovery_growth);
+        checks.require_same("half_open_permits", half_open_permits, &there.half_open_permits);
+        checks.require_same("half_open_successes", half_open_successes, &there.half_open_successes);
+        checks.require_same("half_open_max_wait", half_open_max_wait, &there.half_open_max_wait);
+        checks.done()
+    }
+
     fn check_trip(&self, checks: &mut Checks) {
         match self.trip {
             Trip::Consecutive { failure_threshold } => {

@@ -12,9 +12,10 @@ use crate::resilience::circuit_breaker::NAME_BYTES_MAX;
 use crate::resilience::metrics::{Kind, Sample, Value};
 use crate::resilience::registry::BREAKERS_MAX;
 use crate::resilience::{
-    Backoff, BreakerSettings, BudgetSettings, CancelToken, CircuitBreaker, CircuitState, Curve, Effects, Metrics,
-    Operation, Order, Outcome, Ratio, Registry, RegistryError, Resilient, ResilientError, ResilientSettings,
-    RetryBudget, RetryError, RetryPolicy, RetrySettings, StopReason, Trip, Verdict, expected, presets,
+    Backoff, BreakerSettings, BudgetSettings, CancelToken, CircuitBreaker, CircuitState, Curve, Effects, Jitter,
+    Metrics, Operation, Order, Outcome, Ratio, RecoveryGrowth, Registry, RegistryError, Resilient, ResilientError,
+    ResilientSettings, RetryBudget, RetryError, RetryPolicy, RetrySettings, SlowCalls, StopReason, Trip, Verdict,
+    expected, presets,
 };
 
 /// What each attempt of a test comes to.
@@ -347,7 +348,25 @@ fn p33_one_name_is_one_breaker_and_one_configuration() {
     assert_eq!(registry.get("a").unwrap().state(), CircuitState::Open);
     assert!(registry.get("b").is_none());
     let conflict = registry.breaker("a", BreakerSettings::DEFAULT).unwrap_err();
-    assert_eq!(conflict, RegistryError::Conflict { name: "a".to_owned() });
+    assert_eq!(
+        conflict.to_string(),
+        "circuit breaker a exists already: trip must be Consecutive { failure_threshold: 3 }, not Consecutive { \
+         failure_threshold: 5 }; recovery_timeout must be 30s, not 60s"
+    );
+    let other = BreakerSettings {
+        slow_calls: Some(SlowCalls { longer_than: ms(1), rate: Ratio::ONE }),
+        recovery_growth: Some(RecoveryGrowth { factor: Ratio::ONE, max_timeout: ms(1), jitter: Jitter::None }),
+        half_open_permits: 2,
+        half_open_successes: 2,
+        half_open_max_wait: ms(1),
+        ..presets::MCP_SERVER
+    };
+    let RegistryError::Conflict { differences, .. } = registry.breaker("a", other).unwrap_err() else { panic!() };
+    let fields: Vec<&str> = differences.problems.iter().map(|problem| problem.field).collect();
+    assert_eq!(
+        fields,
+        ["slow_calls", "recovery_growth", "half_open_permits", "half_open_successes", "half_open_max_wait"]
+    );
     assert!(matches!(registry.breaker("b", BreakerSettings::consecutive(0, ms(1))), Err(RegistryError::Settings(_))));
     assert_eq!(recorder.count(|told| *told == Told::Created), 1);
     assert_eq!(registry.breakers().len(), 1);
@@ -403,7 +422,6 @@ fn breakers_survive_a_restart_with_the_remaining_time() {
 
 #[test]
 fn what_cannot_work_is_refused_by_field_and_range() {
-    use crate::resilience::{Jitter, Ratio, RecoveryGrowth, SlowCalls};
     let effects = Effects::manual(&ManualClock::new(), 1);
     let refused = |settings| {
         let error = CircuitBreaker::new("b", settings, &effects).unwrap_err();
