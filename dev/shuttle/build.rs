@@ -8,7 +8,7 @@ use std::{env, fs, io};
 /// A wrong variant: its name, the file, what stands there, and what stands there instead.
 type Mistake = (&'static str, &'static str, &'static str, &'static str);
 
-const MISTAKES: [Mistake; 5] = [
+const MISTAKES: [Mistake; 6] = [
     (
         // A result speaks although its generation has passed.
         "late_results_count",
@@ -22,6 +22,13 @@ const MISTAKES: [Mistake; 5] = [
         "circuit_breaker/mod.rs",
         "if !guarded.telling {",
         "if !guarded.changes.is_empty() {",
+    ),
+    (
+        // Listeners are told while the breaker is still locked.
+        "tells_under_the_lock",
+        "circuit_breaker/telling.rs",
+        "            let change = {\n                let mut guarded = self.shared.guarded.lock();\n                match",
+        "            let mut guarded = self.shared.guarded.lock();\n            let change = {\n                match",
     ),
     (
         // The flag is set after the wake-up, which may then come too soon for a waiter.
