@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use claude_comms::clock::ManualClock;
 use claude_comms::resilience::{
-    BreakerSettings, CircuitBreaker, Effects, Order, Resilient, RetryPolicy, RetrySettings,
+    BreakerSettings, CircuitBreaker, Effects, Order, Registry, Resilient, RetryPolicy, RetrySettings,
 };
 
 struct Lines(Mutex<Vec<String>>);
@@ -72,4 +72,8 @@ fn one_line_a_change_and_one_for_the_first_rejection() {
     let told = lines();
     assert_eq!(told.len(), 3, "{told:?}");
     assert!(told[1].starts_with("WARN circuit breaker turned its first call away"));
+    // What was stored and cannot be read is told, since the breaker then knows less than it should.
+    let registry = Registry::new(effects);
+    drop(registry.restored("store", settings, "nonsense", Duration::ZERO).unwrap());
+    assert_eq!(lines(), ["WARN stored circuit breaker state was not usable, it starts closed breaker=store"]);
 }

@@ -12,6 +12,8 @@ use mutations::{MUTATIONS, Mutation};
 
 /// Longest run of the tests, in seconds; a mutation that makes them hang counts as killed.
 const TESTS_SECONDS_MAX: &str = "120";
+/// And the most memory that it may take, in KiB: a loop without an end may well fill a list.
+const TESTS_MEMORY_KIB_MAX: &str = "8388608";
 /// The share of mutations that the tests must notice, in percent.
 const KILLED_PERCENT_MIN: usize = 95;
 
@@ -137,7 +139,8 @@ fn with_mutation(copy: &Path, mutation: &Mutation) -> io::Result<End> {
 
 fn tests(copy: &Path, said: fn() -> Stdio) -> io::Result<End> {
     let run = |arguments: &[&str]| {
-        Command::new("timeout")
+        Command::new("sh")
+            .args(["-c", "ulimit -v \"$0\" && exec timeout \"$@\"", TESTS_MEMORY_KIB_MAX])
             .args([TESTS_SECONDS_MAX, "cargo", "test", "--quiet", "--lib", "--tests"])
             .args(arguments)
             .current_dir(copy)

@@ -493,6 +493,16 @@ proptest! {
 }
 
 #[test]
+fn p15_a_reset_is_newer_than_the_failures_that_it_clears() {
+    let bench = Bench::new(BreakerSettings::DEFAULT);
+    assert!(bench.call(Outcome::Failure));
+    bench.breaker.reset();
+    let failed = bench.recorder.settled()[0].revision;
+    let newer = |told: &Told| matches!(told, Told::Reset { revision } if *revision > failed);
+    assert_eq!(bench.recorder.count(newer), 1);
+}
+
+#[test]
 fn p16_a_guard_from_before_a_reset_ends_nothing() {
     let bench = Bench::new(BreakerSettings::DEFAULT);
     let early = bench.breaker.force_open();
@@ -636,4 +646,100 @@ fn p18_no_lock_is_held_while_the_closure_runs() {
         breaker.call(|| Ok::<_, std::io::Error>(7))
     });
     assert!(matches!(nested, Ok(7)));
+}
+
+#[test]
+fn p19_the_largest_memories_fit_into_a_snapshot_and_a_longer_text_is_none() {
+    use crate::resilience::circuit_breaker::{SNAPSHOT_BYTES_MAX, WINDOW_BUCKETS_MAX, WINDOW_CALLS_MAX};
+    let (minimum_calls, failure_rate) = (1, Ratio::ONE);
+    let period = Duration::from_secs(1000);
+    let windows = [
+        Trip::CountWindow { calls: WINDOW_CALLS_MAX, minimum_calls, failure_rate },
+        Trip::TimeWindow { period, buckets: WINDOW_BUCKETS_MAX, minimum_calls, failure_rate },
+    ];
+    for trip in windows {
+        let settings = BreakerSettings { trip, ..BreakerSettings::DEFAULT };
+        let bench = Bench::new(settings);
+        for _ in 0..WINDOW_CALLS_MAX {
+            assert!(bench.call(Outcome::Success));
+            bench.clock.advance(ms(100));
+        }
+        let kept = bench.breaker.snapshot();
+        let restored = Bench::new(settings);
+        restored.clock.set_tick(bench.clock.tick());
+        assert_eq!(restored.breaker.restore(&kept, Duration::ZERO), Ok(()));
+        assert_eq!(restored.breaker.snapshot(), kept);
+        let padded = kept + &" ".repeat(SNAPSHOT_BYTES_MAX);
+        assert!(restored.breaker.restore(&padded, Duration::ZERO).is_err());
+    }
+}
+
+#[test]
+fn p19_a_bucket_with_more_failures_than_calls_is_no_snapshot() {
+    let trip = Trip::TimeWindow { period: ms(100), buckets: 4, minimum_calls: 5, failure_rate: Ratio::ONE };
+    let bench = Bench::new(BreakerSettings { trip, ..BreakerSettings::DEFAULT });
+    let read = |bucket: &str| bench.breaker.restore(&format!("1 closed buckets {bucket}"), Duration::ZERO).is_ok();
+    assert_eq!(["0:2:2:2", "0:2:3:0", "0:2:0:3"].map(read), [true, false, false]);
+}
+
+#[test]
+fn p19_forcing_ends_with_the_process() {
+    let bench = Bench::new(BreakerSettings::DEFAULT);
+    let forced = bench.breaker.force_open();
+    let kept = bench.breaker.snapshot();
+    drop(forced);
+    assert_eq!(bench.breaker.restore(&kept, Duration::ZERO), Ok(()));
+    assert_eq!(bench.breaker.state(), CircuitState::Closed);
+}
+
+#[test]
+fn a_call_that_nobody_counts_does_not_read_the_clock() {
+    use crate::clock::{ManualClock, Timestamp};
+    use crate::resilience::{CancelToken, CircuitBreaker, Effects, Observer, SplitMix64, Timer, Waited};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[derive(Default)]
+    struct Counting {
+        clock: ManualClock,
+        reads: AtomicU32,
+    }
+    impl Clock for Counting {
+        fn tick(&self) -> Tick {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            self.clock.tick()
+        }
+        fn wall(&self) -> Timestamp {
+            self.clock.wall()
+        }
+    }
+    impl Timer for Counting {
+        fn wait_until(&self, until: Tick, cancel: &CancelToken) -> Waited {
+            self.clock.wait_until(until, cancel)
+        }
+    }
+    struct Listener {
+        counts: bool,
+        ends: AtomicU32,
+    }
+    impl Observer for Listener {
+        fn observe(&self, event: &Event<'_>) {
+            self.ends.fetch_add(u32::from(matches!(event, Event::Settled(_))), Ordering::Relaxed);
+        }
+        fn counts_calls(&self) -> bool {
+            self.counts
+        }
+    }
+    for counted in [false, true] {
+        let timer = Arc::new(Counting::default());
+        let listener = |counts| Arc::new(Listener { counts, ends: AtomicU32::new(0) });
+        let (idle, keen) = (listener(false), listener(counted));
+        let effects = Effects::new(timer.clone(), Arc::new(SplitMix64::seeded(1)));
+        let effects = effects.observed_by(idle).observed_by(keen.clone());
+        let breaker = CircuitBreaker::new("b", BreakerSettings::DEFAULT, &effects).unwrap();
+        assert!(breaker.call(|| Ok::<_, std::io::Error>(())).is_ok());
+        breaker.acquire().unwrap().success();
+        assert_eq!(timer.reads.load(Ordering::Relaxed) > 0, counted);
+        assert_eq!(keen.ends.load(Ordering::Relaxed), if counted { 2 } else { 0 });
+    }
 }

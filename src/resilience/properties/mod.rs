@@ -2,6 +2,7 @@
 //! the model checker in `dev/shuttle`.
 
 mod breaker;
+mod folding;
 mod retry;
 mod support;
 mod together;

@@ -12,10 +12,10 @@ use crate::resilience::circuit_breaker::NAME_BYTES_MAX;
 use crate::resilience::metrics::{Kind, Sample, Value};
 use crate::resilience::registry::BREAKERS_MAX;
 use crate::resilience::{
-    Backoff, BreakerSettings, BudgetSettings, CancelToken, CircuitBreaker, CircuitState, Curve, Effects, Jitter,
-    Metrics, Operation, Order, Outcome, Ratio, RecoveryGrowth, Registry, RegistryError, Resilient, ResilientError,
-    ResilientSettings, RetryBudget, RetryError, RetryPolicy, RetrySettings, SlowCalls, StopReason, Trip, Verdict,
-    expected, presets,
+    Backoff, BreakerSettings, BudgetSettings, CallError, CancelToken, CircuitBreaker, CircuitState, Curve, Effects,
+    Jitter, Metrics, Operation, Order, Outcome, Ratio, RecoveryGrowth, Registry, RegistryError, Resilient,
+    ResilientError, ResilientSettings, RetryBudget, RetryError, RetryPolicy, RetrySettings, SlowCalls, StopReason,
+    Trip, Verdict, expected, presets,
 };
 
 /// What each attempt of a test comes to.
@@ -109,7 +109,7 @@ fn folds(metrics: &Metrics, told: &[Told]) -> Result<(), TestCaseError> {
             Told::Retrying { kind, .. } => count(format!("attempts {kind}")),
             Told::RetrySucceeded => count("success".to_owned()),
             Told::GaveUp(reason) => count(format!("exhausted {}", reason.as_str())),
-            Told::Created | Told::Reset | Told::Attempted(_) => {}
+            Told::Created | Told::Reset { .. } | Told::Attempted(_) => {}
         }
     }
     let mut shown: BTreeMap<String, u64> = BTreeMap::new();
@@ -224,6 +224,31 @@ fn p30_an_open_breaker_is_not_retried_and_the_last_real_error_is_kept() {
         assert_eq!(calls, attempts);
         assert_eq!(failed.unwrap_err().last().is_some(), attempts > 0);
     }
+}
+
+#[test]
+fn p30_a_rejection_under_a_retry_of_ones_own_is_not_retried_either() {
+    let bench = Bench::new(BreakerSettings::consecutive(1, ms(50)));
+    bench.fail_until_open();
+    let retry = RetryPolicy::new(RetrySettings::DEFAULT, &Effects::manual(&bench.clock, 1)).unwrap();
+    let mut attempts = 0;
+    let result = retry.call("op", |_| {
+        attempts += 1;
+        bench.breaker.call(|| Ok::<(), Trouble>(()))
+    });
+    assert!(matches!(result, Err(RetryError::Permanent(CallError::Rejected(_)))));
+    assert_eq!(attempts, 1);
+}
+
+#[test]
+fn p29_inside_each_attempt_is_judged_for_itself() {
+    let inside = both(Order::BreakerInside, 9, 3);
+    let mut script = [Comes::Transient, Comes::Throttled, Comes::Well, Comes::Permanent].into_iter();
+    for _ in 0..2 {
+        drop(inside.resilient.call("op", |attempt| script.next().unwrap().result(attempt.number)));
+    }
+    let outcomes: Vec<Outcome> = inside.recorder.settled().iter().map(|end| end.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Failure, Outcome::Ignored, Outcome::Success, Outcome::Ignored]);
 }
 
 #[test]

@@ -164,3 +164,16 @@ fn a_clock_set_far_back_empties_a_time_window() {
     assert!(bench.call(Outcome::Failure));
     assert_eq!(bench.breaker.failure_count(), 1);
 }
+
+#[test]
+fn p06_a_success_that_completes_the_minimum_opens_it_for_the_whole_wait() {
+    let trip = Trip::CountWindow { calls: 4, minimum_calls: 2, failure_rate: Ratio::percent(50) };
+    let settings = BreakerSettings { trip, ..BreakerSettings::consecutive(1, ms(50)) };
+    for bench in [Bench::new(settings), Bench::unwatched(settings)] {
+        bench.clock.advance(ms(3_600_000));
+        assert!(bench.call(Outcome::Failure));
+        assert_eq!(bench.breaker.state(), CircuitState::Closed);
+        assert!(bench.call(Outcome::Success));
+        assert_eq!((bench.breaker.state(), bench.breaker.retry_after()), (CircuitState::Open, Some(ms(50))));
+    }
+}
