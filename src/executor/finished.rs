@@ -44,6 +44,8 @@ pub enum Ending {
     Succeeded,
     Failed,
     TimedOut,
+    /// Ended because it had written nothing for too long.
+    Stuck,
     Cancelled,
     /// Stopped with the daemon, or not started because of that; it may run again.
     Shutdown,
@@ -127,6 +129,7 @@ impl Evidence {
             Ending::TimedOut => {
                 format!("`{program}` had not finished after {:?} and was ended", job.timeout)
             }
+            Ending::Stuck => format!("`{program}` had written nothing for too long and was ended"),
             Ending::Cancelled => return Some(format!("cancelled while `{program}` was running")),
             Ending::Shutdown => {
                 return Some(format!("the daemon was stopped while `{program}` was running"));

@@ -12,6 +12,7 @@ mod finished;
 mod limits;
 mod start;
 
+mod announce;
 mod answer;
 mod lines;
 mod output;

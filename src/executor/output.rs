@@ -7,6 +7,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+/// The end of a log that has no room for more.
+const FULL: &[u8] = b"\n[claude-comms: the log is full; what came after this is not kept]\n";
+
 /// Where the output of one attempt is kept.
 pub fn task_directory(tasks_root: &Path, task_id: &str, attempt: u32) -> PathBuf {
     tasks_root.join(task_id).join(attempt.to_string())
@@ -28,6 +31,7 @@ pub fn remove_output(tasks_root: &Path, task_id: &str) -> io::Result<()> {
 pub(super) struct LogFile {
     path: PathBuf,
     bytes_left: u64,
+    length: u64,
     state: LogState,
 }
 
@@ -44,7 +48,12 @@ impl LogFile {
         let path = directory.join(name);
         // An attempt that a shutdown cut off is made again under the same number: what it left is not this run's.
         let _ = fs::remove_file(&path);
-        LogFile { path, bytes_left: bytes_max, state: LogState::Untouched }
+        LogFile { path, bytes_left: bytes_max, length: 0, state: LogState::Untouched }
+    }
+
+    /// What stands in it, in bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.length
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) {
@@ -65,10 +74,13 @@ impl LogFile {
         let room = usize::try_from(self.bytes_left).unwrap_or(usize::MAX);
         if bytes.len() <= room {
             self.bytes_left -= bytes.len() as u64;
-            return file.write_all(bytes);
+            file.write_all(bytes)?;
+            self.length += bytes.len() as u64;
+            return Ok(());
         }
         file.write_all(&bytes[..room])?;
-        file.write_all(b"\n[claude-comms: the log is full; what came after this is not kept]\n")?;
+        file.write_all(FULL)?;
+        self.length += (room + FULL.len()) as u64;
         self.state = LogState::Closed;
         Ok(())
     }

@@ -53,6 +53,11 @@ impl Stream {
         self.pipe.as_ref()
     }
 
+    /// Length of its log, in bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.log.length()
+    }
+
     /// Takes what is there, at most as much as the buffer holds.
     pub(super) fn read(&mut self, chunk: &mut [u8], mut also: impl FnMut(&[u8])) {
         let Some(pipe) = &self.pipe else { return };

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 
 use crate::clock::{Clock, Tick};
 
+use super::announce::Announcement;
 use super::answer::Answer;
 use super::finished::{COMPLAINT_BYTES_MAX, Ending, Evidence, Exit, Finished};
 use super::job::Job;
@@ -31,6 +32,9 @@ const CHUNK_BYTES: usize = 64 << 10;
 pub trait Observer {
     /// The process has just been started; to be remembered for the case that this one is killed.
     fn started(&mut self, process: Process);
+
+    /// How much it has written to its logs so far, in bytes: at most five times a second.
+    fn output(&mut self, stdout: u64, stderr: u64);
 
     /// Everything that the agent has said so far: at most five times a second, and only with stream-json.
     fn progress(&mut self, text: &str);
@@ -62,6 +66,7 @@ pub fn run(job: &Job, token: u64, wake: &Wake, clock: &dyn Clock, observer: &mut
         stderr: Stream::new(started.stderr, log("stderr")),
         answer: Answer::of(job),
         complaint: Tail::new(COMPLAINT_BYTES_MAX),
+        announcement: Announcement::new(began),
         limits: Limits::new(began, job.timeout, Graces { ended: job.grace, stopped: job.stop_grace }),
         chunk: vec![0; CHUNK_BYTES],
     };
@@ -85,6 +90,7 @@ struct Run<'a> {
     stderr: Stream,
     answer: Answer,
     complaint: Tail,
+    announcement: Announcement,
     limits: Limits,
     chunk: Vec<u8>,
 }
@@ -110,7 +116,7 @@ impl Run<'_> {
             if self.limits.is_over(now, is_drained, self.wake.is_impatient()) {
                 return;
             }
-            let limit = self.limits.next().min(self.answer.progress_due());
+            let limit = self.limits.next().min(self.answer.progress_due()).min(self.announcement.due(self.lengths()));
             match self.wait(now.until(limit)) {
                 Ok(ready) => self.handle(&ready, observer),
                 Err(err) => {
@@ -139,6 +145,13 @@ impl Run<'_> {
         if let Some(text) = self.answer.progress(now) {
             observer.progress(&text);
         }
+        if let Some((stdout, stderr)) = self.announcement.take(now, self.lengths()) {
+            observer.output(stdout, stderr);
+        }
+    }
+
+    fn lengths(&self) -> (u64, u64) {
+        (self.stdout.length(), self.stderr.length())
     }
 
     fn signal_what_is_due(&mut self, now: Tick) {
@@ -268,5 +281,6 @@ fn ending_of(stop: Stop) -> Ending {
     match stop {
         Stop::Cancel => Ending::Cancelled,
         Stop::Shutdown => Ending::Shutdown,
+        Stop::Stuck => Ending::Stuck,
     }
 }

@@ -13,8 +13,10 @@ use rustix::event::{EventfdFlags, eventfd};
 pub enum Stop {
     /// A person wants this task no longer. It weighs more than a shutdown: a cancelled task must not be queued again.
     Cancel,
-    /// The daemon is about to end; the task may run again later.
+    /// The daemon is about to end; the task may run again later. It weighs more than the next one.
     Shutdown,
+    /// It has written nothing for too long.
+    Stuck,
 }
 
 /// A handle to end the runs of one worker from any thread; clones share it.
@@ -26,13 +28,14 @@ pub struct Wake(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     event: OwnedFd,
-    /// The token in the upper 62 bits, below it what is asked: 0 nothing, 1 shutdown, 2 cancel.
+    /// The token in the upper 62 bits, below it what is asked, by weight: 0 nothing, then as the constants.
     asked: AtomicU64,
     impatient: AtomicBool,
 }
 
-const SHUTDOWN: u64 = 1;
-const CANCEL: u64 = 2;
+const STUCK: u64 = 1;
+const SHUTDOWN: u64 = 2;
+const CANCEL: u64 = 3;
 const STOP_BITS: u32 = 2;
 
 impl Wake {
@@ -49,8 +52,9 @@ impl Wake {
         let kind = match stop {
             Stop::Cancel => CANCEL,
             Stop::Shutdown => SHUTDOWN,
+            Stop::Stuck => STUCK,
         };
-        // The maximum is both rules at once: a later token wins, and for one token a cancel outweighs a shutdown.
+        // The maximum is both rules at once: a later token wins, and for one token what weighs more.
         self.0.asked.fetch_max((token << STOP_BITS) | kind, Ordering::SeqCst);
         self.ring();
     }
@@ -64,9 +68,10 @@ impl Wake {
     pub(super) fn asked(&self, token: u64) -> Option<Stop> {
         let asked = self.0.asked.load(Ordering::SeqCst);
         if asked >> STOP_BITS == token {
-            match asked & (CANCEL | SHUTDOWN) {
+            match asked & CANCEL {
                 CANCEL => return Some(Stop::Cancel),
                 SHUTDOWN => return Some(Stop::Shutdown),
+                STUCK => return Some(Stop::Stuck),
                 _ => {}
             }
         }
@@ -112,12 +117,16 @@ mod tests {
     }
 
     #[test]
-    fn a_cancel_outweighs_a_shutdown_in_either_order() {
+    fn a_cancel_outweighs_a_shutdown_and_that_a_silence() {
         let wake = Wake::new().unwrap();
         wake.ask(1, Stop::Cancel);
         wake.ask(1, Stop::Shutdown);
         assert_eq!(wake.asked(1), Some(Stop::Cancel));
+        wake.ask(2, Stop::Stuck);
+        assert_eq!(wake.asked(2), Some(Stop::Stuck));
         wake.ask(2, Stop::Shutdown);
+        wake.ask(2, Stop::Stuck);
+        assert_eq!(wake.asked(2), Some(Stop::Shutdown));
         wake.ask(2, Stop::Cancel);
         assert_eq!(wake.asked(2), Some(Stop::Cancel));
     }

@@ -61,6 +61,8 @@ struct Script<'a> {
 }
 
 impl Observer for Script<'_> {
+    fn output(&mut self, _stdout: u64, _stderr: u64) {}
+
     fn started(&mut self, process: Process) {
         self.process = Some(process);
     }

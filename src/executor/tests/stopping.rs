@@ -83,6 +83,8 @@ fn a_run_that_was_cancelled_before_does_not_start() {
 fn a_panic_of_who_observes_leaves_nothing_behind() {
     struct Panics;
     impl Observer for Panics {
+        fn output(&mut self, _stdout: u64, _stderr: u64) {}
+
         fn started(&mut self, _: Process) {}
         fn progress(&mut self, _: &str) {
             panic!("on purpose");
