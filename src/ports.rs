@@ -108,6 +108,8 @@ pub struct TaskDetail {
     pub task: Task,
     pub input: TaskInput,
     pub outcome: TaskResult,
+    /// The tasks that it needs.
+    pub after: Vec<TaskId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -46,13 +46,34 @@ pub enum Command {
     ShowPool {
         id: PoolId,
     },
+    /// Of one pool, or of all.
+    PoolHealth {
+        id: Option<PoolId>,
+    },
+    PausePool {
+        id: PoolId,
+    },
+    ResumePool {
+        id: PoolId,
+    },
+    /// Answered once the pool has ended. What it has not done after `timeout` is cancelled.
+    DeletePool {
+        id: PoolId,
+        timeout: Duration,
+    },
     Submit(Submit),
     /// Answered once the task is final, or `timed_out`.
     WaitTask {
         id: TaskId,
         timeout: Option<Duration>,
+        /// Answered as well when there is more of it to be seen than this.
+        beyond: Option<Seen>,
     },
     CancelTask {
+        id: TaskId,
+    },
+    /// Runs a task again that has failed or was cancelled.
+    RetryTask {
         id: TaskId,
     },
     /// Answered once everything that is committed can be found by a search.
@@ -63,7 +84,14 @@ pub enum Command {
 impl Command {
     /// Whether it can be answered from memory alone, even while nothing can be written.
     pub fn is_read(&self) -> bool {
-        matches!(self, Command::Status | Command::ListPools | Command::ShowPool { .. } | Command::Stop)
+        matches!(
+            self,
+            Command::Status
+                | Command::ListPools
+                | Command::ShowPool { .. }
+                | Command::PoolHealth { .. }
+                | Command::Stop
+        )
     }
 }
 
@@ -132,16 +160,42 @@ pub struct Ask {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Submit {
     pub id: TaskId,
-    pub pool: PoolId,
+    pub to: Destination,
     pub input: TaskInput,
     pub priority: i32,
     /// `None`: the pool's own.
     pub timeout: Option<Duration>,
     pub key: Option<String>,
+    /// Tasks with the same one run one at a time, in whatever pools they are.
+    pub lock: Option<String>,
+    /// Tasks that must be completed before this one may begin.
+    pub after: Vec<TaskId>,
     pub delay: Duration,
     pub retries_max: u32,
     /// `None`: as configured, else requeue for `echo`, fail for commands.
     pub on_crash: Option<OnCrash>,
+}
+
+/// Where a task is to run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Destination {
+    Pool(PoolId),
+    /// Wherever the selector says, among all pools or those of a group.
+    Route {
+        selector: Selector,
+        group: Option<String>,
+    },
+}
+
+/// How a pool is chosen for a task that names none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// The one with the fewest tasks, queued and running.
+    LeastLoaded,
+    /// One after the other.
+    RoundRobin,
+    /// By a number that whoever asks has drawn: the model knows no chance.
+    Random(u64),
 }
 
 /// The hub's answer.
@@ -151,12 +205,29 @@ pub enum Reply {
     Status(HubStatus),
     Watching(Watch),
     Waited(Waited),
-    Sent { message_id: MessageId, thread_id: ThreadId, status: Status },
-    Updated { message_id: MessageId, status: Status, changed: bool },
+    Sent {
+        message_id: MessageId,
+        thread_id: ThreadId,
+        status: Status,
+    },
+    Updated {
+        message_id: MessageId,
+        status: Status,
+        changed: bool,
+    },
     Asked(Answer),
     Pool(Box<PoolView>),
     Pools(Vec<PoolView>),
-    Submitted { task: TaskId, pool: PoolId, status: super::task::TaskStatus, duplicate: bool },
+    PoolHealth(Box<PoolView>),
+    AllHealth(Vec<PoolView>),
+    /// The pool has ended.
+    Deleted(PoolId),
+    Submitted {
+        task: TaskId,
+        pool: PoolId,
+        status: super::task::TaskStatus,
+        duplicate: bool,
+    },
     Task(Box<TaskView>),
 }
 
@@ -165,6 +236,27 @@ pub enum Reply {
 pub struct TaskView {
     pub task: Task,
     pub outcome: TaskResult,
+}
+
+/// How much the present attempt of a task has written, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    pub stdout: u64,
+    pub stderr: u64,
+}
+
+/// What somebody has seen of a task's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Of this attempt, where that is told.
+    pub attempt: Option<u32>,
+    pub written: Written,
+}
+
+impl Written {
+    pub fn is_beyond(self, other: Written) -> bool {
+        self.stdout > other.stdout || self.stderr > other.stderr
+    }
 }
 
 /// The end of a wait for a watch.

@@ -38,6 +38,12 @@ pub enum Body {
         queue_max: usize,
         timeout: Duration,
     },
+    PoolClosed {
+        pool: PoolId,
+        executor: &'static str,
+        queue_max: usize,
+        timeout: Duration,
+    },
     PoolStatus {
         pool: PoolId,
         status: PoolStatus,
@@ -115,6 +121,7 @@ impl Body {
             Body::MessageStatus { .. } => "message.status_changed",
             Body::MessageContent { .. } => "message.content_updated",
             Body::PoolSpawned { .. } => "pool.spawned",
+            Body::PoolClosed { .. } => "pool.closed",
             Body::PoolStatus { .. } => "pool.status_changed",
             Body::WorkerStatus { .. } => "worker.status_changed",
             Body::TaskAssigned { .. } => "task.assigned",
@@ -132,6 +139,7 @@ impl Body {
                 format!("message:{message_id}")
             }
             Body::PoolSpawned { pool, .. }
+            | Body::PoolClosed { pool, .. }
             | Body::PoolStatus { pool, .. }
             | Body::WorkerStatus { pool, .. }
             | Body::TaskAssigned { pool, .. }

@@ -33,6 +33,16 @@ pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
 /// A task that took the daemon down this often is dead.
 pub const CRASHES_MAX: u32 = 3;
 
+/// How long a pool that is deleted serves what it has, unless somebody says.
+pub const DRAIN: Duration = Duration::from_secs(5);
+/// A pool is three threads: so many pools are enough, and a loop that makes more is a mistake.
+pub const POOLS_MAX: usize = 256;
+
+/// How many others a task may wait for.
+pub const AFTER_MAX: usize = 256;
+/// A worker whose task has written nothing for so long counts as stuck, unless configured otherwise.
+pub const STUCK_AFTER: Duration = Duration::from_secs(300);
+
 /// Bounds of a task's own timeout.
 pub const TASK_TIMEOUT_MIN: Duration = Duration::from_millis(100);
 pub const TASK_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);

@@ -3,12 +3,19 @@
 use super::id::{PoolId, TaskSeq};
 use super::limits::{FAILURES_UNHEALTHY, WORKERS_PER_POOL};
 use super::queue::Queue;
-use crate::clock::Timestamp;
+use crate::clock::{Tick, Timestamp};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolStatus {
+    /// Takes tasks and runs them.
     Running,
+    /// Takes tasks and runs none; those that run go on.
+    Paused,
+    /// Takes none, and ends once those it has are done.
+    Draining,
+    /// Deleted: only its row is left.
     Stopped,
 }
 
@@ -16,17 +23,50 @@ impl PoolStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             PoolStatus::Running => "running",
+            PoolStatus::Paused => "paused",
+            PoolStatus::Draining => "draining",
             PoolStatus::Stopped => "stopped",
         }
     }
 
     /// `None` for a word that this version does not know.
     pub fn parse(text: &str) -> Option<PoolStatus> {
-        match text {
-            "running" => Some(PoolStatus::Running),
-            "stopped" => Some(PoolStatus::Stopped),
-            _ => None,
+        [PoolStatus::Running, PoolStatus::Paused, PoolStatus::Draining, PoolStatus::Stopped]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+    }
+
+    /// Whether new tasks are taken.
+    pub fn accepts(self) -> bool {
+        matches!(self, PoolStatus::Running | PoolStatus::Paused)
+    }
+
+    /// Whether queued tasks are given to workers.
+    pub fn dispatches(self) -> bool {
+        matches!(self, PoolStatus::Running | PoolStatus::Draining)
+    }
+}
+
+/// What is done about a task whose process says nothing for too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnStuck {
+    /// Its worker is shown as unhealthy.
+    #[default]
+    Report,
+    /// The attempt is ended and counts as failed as well.
+    Kill,
+}
+
+impl OnStuck {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OnStuck::Report => "report",
+            OnStuck::Kill => "kill",
         }
+    }
+
+    pub fn parse(text: &str) -> Option<OnStuck> {
+        [OnStuck::Report, OnStuck::Kill].into_iter().find(|word| word.as_str() == text)
     }
 }
 
@@ -75,6 +115,9 @@ pub struct PoolRow {
     pub command: Option<Vec<String>>,
     /// Where tasks run that name no directory.
     pub directory: Option<String>,
+    /// Added to the environment of its tasks, after what is configured for all.
+    pub environment: BTreeMap<String, String>,
+    pub on_stuck: OnStuck,
     pub queue_max: usize,
     pub timeout: Duration,
     pub status: PoolStatus,
@@ -83,6 +126,37 @@ pub struct PoolRow {
     pub failed: u64,
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
+    pub deleted_at: Option<Timestamp>,
+}
+
+impl PoolRow {
+    /// A pool that runs and has done nothing yet, with nothing of its own but its executor and limits.
+    pub fn new(
+        id: PoolId,
+        executor: ExecutorKind,
+        queue_max: usize,
+        timeout: Duration,
+        created_at: Timestamp,
+    ) -> PoolRow {
+        PoolRow {
+            id,
+            group: None,
+            executor,
+            command: None,
+            directory: None,
+            environment: BTreeMap::new(),
+            on_stuck: OnStuck::Report,
+            queue_max,
+            timeout,
+            status: PoolStatus::Running,
+            submitted: 0,
+            completed: 0,
+            failed: 0,
+            created_at,
+            started_at: None,
+            deleted_at: None,
+        }
+    }
 }
 
 /// One of the three, as the hub sees it. Counters are since the daemon's start.
@@ -93,13 +167,16 @@ pub struct Worker {
     pub succeeded: u64,
     pub failed: u64,
     pub consecutive_failures: u32,
+    /// Busy, and nothing was heard of it for too long.
+    pub stuck: bool,
     pub busy_for: Duration,
     pub last_activity: Option<Timestamp>,
 }
 
 impl Worker {
+    /// Idle is healthy, and one success heals.
     pub fn is_healthy(&self) -> bool {
-        self.consecutive_failures < FAILURES_UNHEALTHY
+        self.consecutive_failures < FAILURES_UNHEALTHY && !self.stuck
     }
 
     pub fn status(&self) -> &'static str {
@@ -133,11 +210,13 @@ pub struct Pool {
     pub workers: [Worker; WORKERS_PER_POOL],
     /// Whether its threads run; tasks are dispatched only then.
     pub staffed: bool,
+    /// While it drains: when what is left is cancelled; `None`: never.
+    pub drained_by: Option<Tick>,
 }
 
 impl Pool {
     pub fn new(row: PoolRow) -> Pool {
-        Pool { row, queue: Queue::default(), waiting: 0, workers: Default::default(), staffed: false }
+        Pool { row, queue: Queue::default(), waiting: 0, workers: Default::default(), staffed: false, drained_by: None }
     }
 
     /// Pending tasks of any kind; what `queue_max` bounds.
@@ -145,8 +224,34 @@ impl Pool {
         self.queue.len() + self.waiting
     }
 
+    /// Whether another task fits. One that can run at once needs no place in the queue as long as a worker is free for
+    /// it, however many came with the same batch.
+    pub fn has_room(&self, can_run: bool) -> bool {
+        let ready = self.queue.len() + usize::from(can_run);
+        let waits = self.waiting + usize::from(!can_run) + ready.saturating_sub(self.free_places());
+        waits <= self.row.queue_max
+    }
+
+    /// How many tasks its workers would take at once.
+    fn free_places(&self) -> usize {
+        if !self.staffed || !self.row.status.dispatches() {
+            return 0;
+        }
+        let most = 1 + self.row.executor.ahead_max();
+        self.workers.iter().map(|worker| most.saturating_sub(worker.claimed.len())).sum()
+    }
+
     pub fn running(&self) -> usize {
         self.workers.iter().map(|worker| worker.claimed.len()).sum()
+    }
+
+    /// Queued and running: what a router compares.
+    pub fn load(&self) -> usize {
+        self.pending() + self.running()
+    }
+
+    pub fn is_healthy(&self) -> bool {
+        self.staffed && self.workers.iter().all(Worker::is_healthy)
     }
 
     /// The worker that should get the next task: the one with least claimed, if it may have another.
@@ -165,7 +270,43 @@ pub struct PoolView {
     pub row: PoolRow,
     pub queue_size: usize,
     pub running: usize,
+    pub staffed: bool,
     pub workers: Vec<WorkerView>,
+}
+
+/// How a pool is, all workers taken together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    Healthy,
+    /// At least one worker is not healthy.
+    Degraded,
+    NotRunning,
+}
+
+impl Health {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Health::Healthy => "healthy",
+            Health::Degraded => "degraded",
+            Health::NotRunning => "not_running",
+        }
+    }
+}
+
+impl PoolView {
+    pub fn workers_healthy(&self) -> usize {
+        self.workers.iter().filter(|worker| worker.healthy).count()
+    }
+
+    pub fn health(&self) -> Health {
+        if !self.staffed || self.row.status == PoolStatus::Stopped {
+            Health::NotRunning
+        } else if self.workers_healthy() == self.workers.len() {
+            Health::Healthy
+        } else {
+            Health::Degraded
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -180,10 +321,15 @@ pub struct WorkerView {
 }
 
 impl Pool {
+    /// The word for a worker's state; those of a pool without threads are on their way.
+    pub fn worker_status(&self, worker: &Worker) -> &'static str {
+        if self.staffed { worker.status() } else { "initializing" }
+    }
+
     pub fn view(&self) -> PoolView {
         let workers = (0u8..).zip(&self.workers).map(|(slot, worker)| WorkerView {
             slot,
-            status: worker.status(),
+            status: self.worker_status(worker),
             healthy: worker.is_healthy(),
             succeeded: worker.succeeded,
             failed: worker.failed,
@@ -194,6 +340,7 @@ impl Pool {
             row: self.row.clone(),
             queue_size: self.pending(),
             running: self.running(),
+            staffed: self.staffed,
             workers: workers.collect(),
         }
     }

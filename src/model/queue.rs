@@ -14,7 +14,7 @@ pub struct Queue {
 }
 
 /// A place in the queue: the lesser is served first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place(i64);
 
 impl Place {

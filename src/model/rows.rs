@@ -19,6 +19,8 @@ pub trait Rows {
     fn watch(&mut self, name: &str) -> Result<Option<Watch>, RowsError>;
     fn task(&mut self, id: &TaskId) -> Result<Option<Task>, RowsError>;
     fn task_by_key(&mut self, key: &str) -> Result<Option<Task>, RowsError>;
+    /// The tasks that a task needs, finished ones included.
+    fn needs(&mut self, seq: TaskSeq) -> Result<Vec<Task>, RowsError>;
     fn task_result(&mut self, seq: TaskSeq) -> Result<TaskResult, RowsError>;
 }
 
@@ -76,6 +78,13 @@ pub enum Write {
         seq: TaskSeq,
         result: TaskResult,
     },
+    /// A task needs another one to be completed.
+    PutDependency {
+        seq: TaskSeq,
+        needs: TaskSeq,
+    },
+    /// Where round robin goes on.
+    RoundRobin(u64),
     /// The next fencing token to give out.
     NextToken(Token),
 }
@@ -87,9 +96,12 @@ pub struct Snapshot {
     pub seq: u64,
     pub next_token: u64,
     pub next_task_seq: i64,
+    pub round_robin: u64,
     pub next_watch_id: i64,
     pub watches: Vec<Watch>,
     pub pools: Vec<PoolRow>,
     /// Pending and running tasks in the order of submission.
     pub tasks: Vec<Task>,
+    /// Of the open tasks: which needs which other open one.
+    pub dependencies: Vec<(TaskSeq, TaskSeq)>,
 }

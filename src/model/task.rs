@@ -42,11 +42,17 @@ impl TaskStatus {
 pub enum Reason {
     Queued,
     Delayed,
+    /// Tasks that it needs are not completed.
+    Blocked,
     Retrying,
     /// The executor said no: a nonzero exit, or an error of the agent.
     Error,
     Timeout,
+    /// It said nothing for too long, and its pool ends such tasks.
+    Stuck,
     Cancelled,
+    /// A task that it needs failed or was cancelled.
+    Dependency,
     /// The daemon died while it ran.
     Crashed,
     /// It took the daemon down too often.
@@ -55,13 +61,16 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Reason; 9] = [
+    const ALL: [Reason; 12] = [
         Reason::Queued,
         Reason::Delayed,
+        Reason::Blocked,
         Reason::Retrying,
         Reason::Error,
         Reason::Timeout,
+        Reason::Stuck,
         Reason::Cancelled,
+        Reason::Dependency,
         Reason::Crashed,
         Reason::Dead,
         Reason::NotStarted,
@@ -71,10 +80,13 @@ impl Reason {
         match self {
             Reason::Queued => "queued",
             Reason::Delayed => "delayed",
+            Reason::Blocked => "blocked",
             Reason::Retrying => "retrying",
             Reason::Error => "error",
             Reason::Timeout => "timeout",
+            Reason::Stuck => "stuck",
             Reason::Cancelled => "cancelled",
+            Reason::Dependency => "dependency",
             Reason::Crashed => "crashed",
             Reason::Dead => "dead",
             Reason::NotStarted => "not_started",
@@ -148,6 +160,8 @@ pub struct Task {
     pub crashes: u32,
     pub on_crash: OnCrash,
     pub key: Option<String>,
+    /// Tasks with the same one run one at a time.
+    pub lock: Option<String>,
     pub exchange: Option<Exchange>,
     pub slot: Option<u8>,
     pub process: Option<Process>,
@@ -211,6 +225,8 @@ pub enum Ending {
     Succeeded,
     Failed,
     TimedOut,
+    /// Ended because it said nothing for too long.
+    Stuck,
     Cancelled,
     /// The daemon is stopping: the task goes back to the queue, uncounted.
     Interrupted,
@@ -247,6 +263,7 @@ pub(crate) fn sample() -> Task {
         crashes: 0,
         on_crash: OnCrash::Fail,
         key: None,
+        lock: None,
         exchange: None,
         slot: None,
         process: None,

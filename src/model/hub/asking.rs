@@ -3,7 +3,7 @@
 use super::parking::Wait;
 use super::{Effects, Hub};
 use crate::clock::Now;
-use crate::model::command::{AddWatch, Answer, Ask, Refusal, Reply, Submit};
+use crate::model::command::{AddWatch, Answer, Ask, Destination, Refusal, Reply, Submit};
 use crate::model::id::AskId;
 use crate::model::message::{NewMessage, Status};
 use crate::model::rows::{Rows, RowsError};
@@ -39,7 +39,7 @@ impl Hub {
         };
         let exchange = Exchange { question: ask.question.clone(), response: ask.response.clone() };
         let timeout = self.task_timeout_of(&ask);
-        let seq = match self.accept(now, submission(&ask, directory, timeout), Some(exchange), out) {
+        let seq = match self.accept(now, submission(&ask, directory, timeout), Vec::new(), Some(exchange), out) {
             Ok(seq) => seq,
             Err(refusal) => {
                 out.writes.truncate(written);
@@ -170,7 +170,7 @@ impl Hub {
 fn submission(ask: &Ask, directory: String, timeout: Duration) -> Submit {
     Submit {
         id: ask.task.clone(),
-        pool: ask.pool.clone(),
+        to: Destination::Pool(ask.pool.clone()),
         input: TaskInput {
             prompt: ask.prompt.to_string(),
             context: ask.context.clone(),
@@ -180,6 +180,8 @@ fn submission(ask: &Ask, directory: String, timeout: Duration) -> Submit {
         priority: 0,
         timeout: Some(timeout),
         key: None,
+        lock: None,
+        after: Vec::new(),
         delay: Duration::ZERO,
         retries_max: 0,
         on_crash: None,

@@ -2,11 +2,12 @@
 //! and a batch that cannot be persisted is taken back in the same way. Time stands still until a test lets it pass.
 
 use super::fake_rows::FakeRows;
-use super::{Effects, Hub, HubSettings, Input, Run};
+use super::{Cancel, Effects, Hub, HubSettings, Input, Run};
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::model::event::{Body, Event};
-use crate::model::id::{AskId, PoolId, Token};
+use crate::model::id::{AskId, PoolId};
+use crate::model::limits::STUCK_AFTER;
 use crate::model::queue::Place;
 use crate::model::rows::{RowsError, Write};
 use crate::model::task::TaskStatus;
@@ -40,6 +41,12 @@ pub(super) enum Fault {
     ForgetsWaiters,
     /// The next token is not written.
     ReusesTokens,
+    /// Tasks with one lock run beside each other.
+    IgnoresLocks,
+    /// Whoever waits for a task is not told that it is completed.
+    ForgetsDependents,
+    /// What needs a task that failed runs all the same.
+    RunsUnneeded,
     /// That a task is completed is not written.
     RunsCompletedAgain,
 }
@@ -52,8 +59,9 @@ pub(super) struct Driver {
     /// Every answer in the order of delivery.
     pub(super) answers: Vec<(AskId, Answer)>,
     pub(super) runs: Vec<Run>,
-    pub(super) cancels: Vec<(PoolId, u8, Token)>,
+    pub(super) cancels: Vec<Cancel>,
     pub(super) events: Vec<Event>,
+    pub(super) dismissed: Vec<PoolId>,
     /// Facts that the next batch begins with.
     pub(super) carried: Vec<Input>,
     /// Why no thread can be started at present.
@@ -65,7 +73,12 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(watches_max: usize) -> Driver {
-        let settings = HubSettings { watches_max, watch_timeout: Duration::from_secs(3600), on_crash: None };
+        let settings = HubSettings {
+            watches_max,
+            watch_timeout: Duration::from_secs(3600),
+            stuck_after: STUCK_AFTER,
+            on_crash: None,
+        };
         let clock = ManualClock::new();
         clock.set_wall(Timestamp::from_unix_seconds(1_000_000.0));
         Driver {
@@ -77,6 +90,7 @@ impl Driver {
             runs: Vec::new(),
             cancels: Vec::new(),
             events: Vec::new(),
+            dismissed: Vec::new(),
             carried: Vec::new(),
             hire_fails: None,
             must_restore: false,
@@ -142,6 +156,7 @@ impl Driver {
         self.hub.due(now, &mut self.rows, out)?;
         self.rows.apply(std::mem::take(&mut out.writes));
         self.break_order();
+        self.mistreat_others();
         self.hub.settle(now, &mut self.rows, out)?;
         self.miswrite(&mut out.writes);
         self.rows.apply(std::mem::take(&mut out.writes));
@@ -166,6 +181,7 @@ impl Driver {
         self.runs.extend(out.runs);
         self.cancels.extend(out.cancels);
         self.events.extend(out.events);
+        self.dismissed.extend(out.dismissed);
         for (pool, ask) in out.staff {
             let outcome = self.hire_fails.clone().map_or(Ok(()), Err);
             self.carried.push(Input::Staffed { pool, ask, outcome });
@@ -192,7 +208,9 @@ impl Driver {
         } else {
             self.hub.restore(now, self.rows.snapshot());
         }
-        let fact = |input: &Input| !matches!(input, Input::Ask { .. } | Input::Progress { .. } | Input::Changes(_));
+        let fact = |input: &Input| {
+            !matches!(input, Input::Ask { .. } | Input::Progress { .. } | Input::Output { .. } | Input::Changes(_))
+        };
         self.carried = inputs.into_iter().filter(fact).collect();
     }
 
@@ -250,6 +268,18 @@ impl Driver {
             if let Some(first) = pool.queue.pop() {
                 pool.queue.push(Place::new(i64::MAX, 0), first);
             }
+        }
+    }
+
+    fn mistreat_others(&mut self) {
+        let tasks = &mut self.hub.tasks;
+        match self.fault {
+            Some(Fault::IgnoresLocks) => tasks.locks.by_key.values_mut().for_each(|lock| lock.holder = None),
+            Some(Fault::ForgetsDependents) => tasks.ended.clear(),
+            Some(Fault::RunsUnneeded) => {
+                tasks.ended.iter_mut().for_each(|(_, status)| *status = TaskStatus::Completed);
+            }
+            _ => {}
         }
     }
 

@@ -4,7 +4,7 @@
 use crate::model::event::Event;
 use crate::model::id::{MessageId, ModuleName, PoolId, TaskId, TaskSeq, ThreadId, WatchId};
 use crate::model::message::{MessageHead, NewMessage, Status};
-use crate::model::pool::PoolRow;
+use crate::model::pool::{PoolRow, PoolStatus};
 use crate::model::rows::{Change, ChangeKind, Rows, RowsError, Snapshot, Write};
 use crate::model::task::{Task, TaskInput, TaskResult, TaskStatus};
 use crate::model::watch::Watch;
@@ -36,6 +36,8 @@ pub(super) struct Tables {
     pub(super) tasks: BTreeMap<TaskSeq, Task>,
     pub(super) inputs: BTreeMap<TaskSeq, TaskInput>,
     pub(super) results: BTreeMap<TaskSeq, TaskResult>,
+    pub(super) dependencies: BTreeSet<(TaskSeq, TaskSeq)>,
+    pub(super) round_robin: u64,
     pub(super) next_token: u64,
     /// The last event's number.
     pub(super) seq: u64,
@@ -71,14 +73,17 @@ impl FakeRows {
 
     pub(super) fn snapshot(&self) -> Snapshot {
         let tables = &self.tables;
+        let open = |seq: &TaskSeq| tables.tasks.get(seq).is_some_and(|task| !task.status.is_final());
         Snapshot {
+            round_robin: tables.round_robin,
             seq: tables.seq,
             next_token: tables.next_token,
             next_task_seq: tables.tasks.keys().next_back().map_or(1, |seq| seq.0 + 1),
             next_watch_id: tables.watches.keys().next_back().map_or(1, |id| id.0 + 1),
             watches: tables.watches.values().filter(|watch| watch.is_active()).cloned().collect(),
-            pools: tables.pools.values().cloned().collect(),
+            pools: tables.pools.values().filter(|row| row.status != PoolStatus::Stopped).cloned().collect(),
             tasks: tables.tasks.values().filter(|task| !task.status.is_final()).cloned().collect(),
+            dependencies: tables.dependencies.iter().filter(|(seq, needs)| open(seq) && open(needs)).copied().collect(),
         }
     }
 
@@ -118,9 +123,14 @@ impl FakeRows {
                 self.refuse_unless(new, "input");
             }
             Write::PutTaskResult { seq, result } => {
-                let new = tables.results.insert(seq, result).is_none();
-                self.refuse_unless(new, "result");
+                // A task that is retried by hand ends once more.
+                tables.results.insert(seq, result);
             }
+            Write::PutDependency { seq, needs } => {
+                let new = tables.dependencies.insert((seq, needs));
+                self.refuse_unless(new, "dependency");
+            }
+            Write::RoundRobin(next) => tables.round_robin = next,
             Write::NextToken(token) => tables.next_token = token.0,
         }
     }
@@ -200,7 +210,8 @@ impl FakeRows {
 
     fn put_task(&mut self, task: Task) {
         if let Some(old) = self.tables.tasks.get(&task.seq)
-            && old.status.is_final()
+            // What failed or was cancelled may be retried by hand, and end again in the same batch.
+            && old.status == TaskStatus::Completed
         {
             let (id, old, new) = (&task.id, old.status.as_str(), task.status.as_str());
             self.violations.push(format!("final: task {id} was {old} and became {new}"));
@@ -211,7 +222,8 @@ impl FakeRows {
         if self.tables.tasks.values().any(taken) {
             self.violations.push(format!("twice: the id or key of task {} is taken", task.id));
         }
-        if !self.tables.pools.contains_key(&task.pool) && !task.status.is_final() {
+        let has_pool = self.tables.pools.get(&task.pool).is_some_and(|row| row.status != PoolStatus::Stopped);
+        if !has_pool && !task.status.is_final() {
             self.violations.push(format!("lost: task {} is open and has no pool", task.id));
         }
         self.tables.tasks.insert(task.seq, task);
@@ -346,6 +358,12 @@ impl Rows for FakeRows {
     fn task_by_key(&mut self, key: &str) -> Result<Option<Task>, RowsError> {
         self.read()?;
         Ok(self.tables.tasks.values().find(|task| task.key.as_deref() == Some(key)).cloned())
+    }
+
+    fn needs(&mut self, seq: TaskSeq) -> Result<Vec<Task>, RowsError> {
+        self.read()?;
+        let needs = self.tables.dependencies.range((seq, TaskSeq(0))..(TaskSeq(seq.0 + 1), TaskSeq(0)));
+        Ok(needs.filter_map(|(_, needed)| self.tables.tasks.get(needed).cloned()).collect())
     }
 
     fn task_result(&mut self, seq: TaskSeq) -> Result<TaskResult, RowsError> {

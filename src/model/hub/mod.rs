@@ -5,10 +5,17 @@
 //! [`Hub::restore`].
 
 mod asking;
+mod closing;
+mod dependencies;
+mod ending;
+mod listening;
+mod locks;
 mod messages;
 mod parking;
 mod pictures;
 mod pools;
+mod retrying;
+mod routing;
 mod running;
 mod tasks;
 mod timers;
@@ -23,7 +30,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
-use super::command::{Command, HubStatus, Refusal, Reply};
+use super::command::{Command, HubStatus, Refusal, Reply, Written};
 use super::event::{Body, Event};
 use super::id::{AskId, PoolId, TaskId, TaskSeq, Token};
 use super::limits;
@@ -31,7 +38,7 @@ use super::pool::{Pool, Worker};
 use super::rows::{Change, Rows, RowsError, Snapshot, Write};
 use super::task::{OnCrash, Process, Report};
 use crate::clock::{Now, Tick};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +63,12 @@ pub enum Input {
         seq: TaskSeq,
         token: Token,
         text: Arc<str>,
+    },
+    /// What an attempt has written so far.
+    Output {
+        seq: TaskSeq,
+        token: Token,
+        written: Written,
     },
     Finished(Report),
     /// A worker thread died under its task and has been replaced.
@@ -87,6 +100,22 @@ pub struct Run {
     pub progress: bool,
 }
 
+/// A running attempt that is to be ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cancel {
+    pub pool: PoolId,
+    pub slot: u8,
+    pub token: Token,
+    pub stop: Stop,
+}
+
+/// Why an attempt is to be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    Cancelled,
+    Stuck,
+}
+
 /// What should happen after a batch, in the order of the fields.
 #[derive(Debug, Default)]
 pub struct Effects {
@@ -97,8 +126,10 @@ pub struct Effects {
     /// Pools whose threads are to be started; the outcome comes back as [`Input::Staffed`].
     pub staff: Vec<(PoolId, Option<AskId>)>,
     pub runs: Vec<Run>,
+    /// Pools whose threads are to end; they have nothing to do.
+    pub dismissed: Vec<PoolId>,
     /// Running attempts that are to be ended.
-    pub cancels: Vec<(PoolId, u8, Token)>,
+    pub cancels: Vec<Cancel>,
     pub stop: bool,
 }
 
@@ -116,6 +147,8 @@ pub struct HubSettings {
     pub watches_max: usize,
     /// How long a wait watches a message that nobody watched.
     pub watch_timeout: Duration,
+    /// A worker whose task has written nothing for so long is stuck.
+    pub stuck_after: Duration,
     /// What becomes of a task that does not say when the daemon dies under it; `None`: as its kind has it.
     pub on_crash: Option<OnCrash>,
 }
@@ -129,11 +162,19 @@ pub struct Hub {
     token_used: bool,
     watches: watching::Watches,
     pools: BTreeMap<PoolId, Pool>,
+    /// Pools that this batch has ended: should it fail, their threads still run.
+    pools_closed: BTreeMap<PoolId, Pool>,
     /// Pools whose counters changed in this batch.
     pools_dirty: BTreeSet<PoolId>,
     /// Workers as they were before this batch; should it fail, its facts are stepped again and must not count twice.
     workers_before: BTreeMap<PoolId, [Worker; limits::WORKERS_PER_POOL]>,
     tasks: tasks::Tasks,
+    /// How much the running tasks have written.
+    written: HashMap<TaskSeq, Written>,
+    /// When which busy worker counts as stuck, unless something is heard of it.
+    quiet: HashMap<(PoolId, u8), Tick>,
+    /// How many tasks were routed by turns.
+    round_robin: u64,
     parking: parking::Parking,
     timers: timers::Timers,
     pictures: pictures::Pictures,
@@ -152,9 +193,13 @@ impl Hub {
             token_used: false,
             watches: watching::Watches::default(),
             pools: BTreeMap::new(),
+            pools_closed: BTreeMap::new(),
             pools_dirty: BTreeSet::new(),
             workers_before: BTreeMap::new(),
             tasks: tasks::Tasks::default(),
+            written: HashMap::new(),
+            quiet: HashMap::new(),
+            round_robin: 0,
             parking: parking::Parking::default(),
             timers: timers::Timers::default(),
             pictures: pictures::Pictures::default(),
@@ -175,7 +220,9 @@ impl Hub {
         self.restore_waits();
         self.restore_pictures(now);
         self.restore_pools(snapshot.pools);
-        self.restore_tasks(now, snapshot.tasks);
+        self.round_robin = snapshot.round_robin;
+        self.quiet.clear();
+        self.restore_tasks(now, snapshot.tasks, &snapshot.dependencies);
         self.restore_watches(now, snapshot.next_watch_id, snapshot.watches);
     }
 
@@ -183,6 +230,7 @@ impl Hub {
     pub fn committed(&mut self) {
         self.waits_committed();
         self.workers_before.clear();
+        self.pools_closed.clear();
     }
 
     /// Decides what one input leads to.
@@ -196,6 +244,7 @@ impl Hub {
             Input::Changes(changes) => return self.changes(now, &changes, rows, out),
             Input::Started { seq, token, process } => self.started(seq, token, process),
             Input::Progress { seq, token, text } => return self.progress(now, seq, token, text, rows, out),
+            Input::Output { seq, token, written } => self.output(now, seq, token, written, out),
             Input::Finished(report) => return self.finished(now, report, rows, out),
             Input::WorkerDied { pool, slot } => return self.worker_died(now, &pool, slot, rows, out),
             Input::Staffed { pool, ask, outcome } => return self.staffed(now, &pool, ask, outcome, rows, out),
@@ -219,6 +268,7 @@ impl Hub {
                 Some(Ok(Reply::Done))
             }
             Command::ListPools => Some(Ok(Reply::Pools(self.pools.values().map(Pool::view).collect()))),
+            Command::PoolHealth { id } => Some(self.pool_health(id.as_ref())),
             Command::ShowPool { id } => Some(self.show_pool(&id)),
             // The store is brought up to date before the reply goes out; there is nothing to decide.
             Command::IndexSearch => Some(Ok(Reply::Done)),
@@ -235,9 +285,13 @@ impl Hub {
             Command::RemoveModule { name } => Some(Self::remove_module(name, rows, out)?),
             Command::Ask(question) => self.ask(now, ask, question, rows, out)?,
             Command::CreatePool(row) => self.create_pool(ask, row, out),
+            Command::PausePool { id } => Some(self.pause_pool(now, &id, out)),
+            Command::ResumePool { id } => Some(self.resume_pool(now, &id, out)),
+            Command::DeletePool { id, timeout } => self.delete_pool(now, ask, &id, timeout, rows, out)?,
             Command::Submit(submit) => Some(self.submit(now, submit, rows, out)?),
-            Command::WaitTask { id, timeout } => self.wait_task(now, ask, &id, timeout, rows)?,
+            Command::WaitTask { id, timeout, beyond } => self.wait_task(now, ask, &id, timeout, beyond, rows)?,
             Command::CancelTask { id } => Some(self.cancel(now, &id, rows, out)?),
+            Command::RetryTask { id } => Some(self.retry(now, &id, rows, out)?),
         };
         if let Some(answer) = answer {
             out.replies.push((ask, answer));
@@ -255,6 +309,8 @@ impl Hub {
                 timers::Timer::Watch(id) => self.expire_watch(now, id, rows, out)?,
                 timers::Timer::Wait(ask) => self.wait_timed_out(ask, rows, out)?,
                 timers::Timer::Task(seq) => self.task_due(seq),
+                timers::Timer::Stuck(pool, slot) => self.grew_quiet(now, &pool, slot, out),
+                timers::Timer::Drain(pool) => self.drain_ended(now, &pool, rows, out)?,
                 timers::Timer::Picture(subject) => self.draw(now, subject, rows, out)?,
             }
         }
@@ -267,7 +323,9 @@ impl Hub {
     /// As [`Hub::step`].
     pub fn settle(&mut self, now: Now, rows: &mut dyn Rows, out: &mut Effects) -> Result<(), RowsError> {
         self.resolve_inserted(now, rows, out)?;
+        self.settle_ended(now, rows, out)?;
         self.dispatch(now, rows, out)?;
+        self.close_drained(now, out);
         self.tasks.flush(&mut out.writes);
         for id in std::mem::take(&mut self.pools_dirty) {
             if let Some(pool) = self.pools.get(&id) {

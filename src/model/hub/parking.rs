@@ -3,8 +3,8 @@
 use super::timers::Timer;
 use super::{Effects, Hub};
 use crate::clock::{Now, Tick};
-use crate::model::command::{Answer, Code, Refusal, Reply};
-use crate::model::id::{AskId, TaskSeq, WatchId};
+use crate::model::command::{Answer, Code, Refusal, Reply, Written};
+use crate::model::id::{AskId, PoolId, TaskSeq, WatchId};
 use crate::model::message::Status;
 use crate::model::rows::{Rows, RowsError};
 use std::collections::{BTreeMap, HashMap};
@@ -15,6 +15,10 @@ use std::time::Duration;
 pub(super) enum Wait {
     Watch(WatchId),
     Task(TaskSeq),
+    /// The end of a task, or more output than this.
+    Output(TaskSeq, Written),
+    /// The end of a pool.
+    Pool(PoolId),
     /// The answer to a question; as it stands, without content, should the wait end first.
     Answer(TaskSeq, Box<Answer>),
 }
@@ -30,6 +34,7 @@ pub(super) struct Parking {
     pub(super) parked: HashMap<AskId, Parked>,
     on_watch: BTreeMap<WatchId, Vec<AskId>>,
     on_task: BTreeMap<TaskSeq, Vec<AskId>>,
+    on_pool: BTreeMap<PoolId, Vec<AskId>>,
     /// Taken out by the batch at hand. Should it fail, they have not been answered and wait on.
     taken: Vec<(AskId, Parked)>,
 }
@@ -63,7 +68,10 @@ impl Hub {
         }
         match &parked.wait {
             Wait::Watch(id) => self.parking.on_watch.entry(*id).or_default().push(ask),
-            Wait::Task(seq) | Wait::Answer(seq, _) => self.parking.on_task.entry(*seq).or_default().push(ask),
+            Wait::Task(seq) | Wait::Output(seq, _) | Wait::Answer(seq, _) => {
+                self.parking.on_task.entry(*seq).or_default().push(ask)
+            }
+            Wait::Pool(id) => self.parking.on_pool.entry(id.clone()).or_default().push(ask),
         }
         self.parking.parked.insert(ask, parked);
     }
@@ -75,8 +83,9 @@ impl Hub {
             self.timers.cancel(at, Timer::Wait(ask));
         }
         match &parked.wait {
-            Wait::Watch(id) => leave(&mut self.parking.on_watch, *id, ask),
-            Wait::Task(seq) | Wait::Answer(seq, _) => leave(&mut self.parking.on_task, *seq, ask),
+            Wait::Watch(id) => leave(&mut self.parking.on_watch, id, ask),
+            Wait::Task(seq) | Wait::Output(seq, _) | Wait::Answer(seq, _) => leave(&mut self.parking.on_task, seq, ask),
+            Wait::Pool(id) => leave(&mut self.parking.on_pool, id, ask),
         }
         self.parking.taken.push((ask, parked.clone()));
         Some(parked.wait)
@@ -95,6 +104,26 @@ impl Hub {
     pub(super) fn waiting_for_task(&mut self, seq: TaskSeq) -> Vec<(AskId, Wait)> {
         let asks = self.parking.on_task.get(&seq).cloned().unwrap_or_default();
         asks.into_iter().filter_map(|ask| self.unpark(ask).map(|wait| (ask, wait))).collect()
+    }
+
+    /// Takes out those who wait for a task to write more than it had, now that it has written so much.
+    pub(super) fn waiting_for_output(&mut self, seq: TaskSeq, written: Written) -> Vec<AskId> {
+        let asks = self.parking.on_task.get(&seq).cloned().unwrap_or_default();
+        let is_told = |ask: &AskId| match self.parking.parked.get(ask).map(|parked| &parked.wait) {
+            Some(Wait::Output(_, beyond)) => written.is_beyond(*beyond),
+            _ => false,
+        };
+        let told: Vec<AskId> = asks.into_iter().filter(is_told).collect();
+        told.into_iter().filter(|ask| self.unpark(*ask).is_some()).collect()
+    }
+
+    /// Takes out all who wait for the end of a pool.
+    pub(super) fn waiting_for_pool(&mut self, id: &PoolId) -> Vec<AskId> {
+        let asks = self.parking.on_pool.get(id).cloned().unwrap_or_default();
+        for ask in &asks {
+            self.unpark(*ask);
+        }
+        asks
     }
 
     /// Answers those whose wait is over outside of any batch: for when nothing can be written.
@@ -117,7 +146,7 @@ impl Hub {
     ) -> Result<(), RowsError> {
         let answer = match self.unpark(ask) {
             None => return Ok(()),
-            Some(Wait::Watch(_) | Wait::Task(_)) => Err(timed_out()),
+            Some(Wait::Watch(_) | Wait::Task(_) | Wait::Output(..) | Wait::Pool(_)) => Err(timed_out()),
             Some(Wait::Answer(_, mut answer)) => {
                 let status = rows.message(&answer.question)?.map_or(Status::Unknown, |question| question.status);
                 let error = format!(
@@ -138,11 +167,11 @@ fn timed_out() -> Refusal {
     Refusal::new(Code::TimedOut, "the wait timed out; what was waited for goes on")
 }
 
-fn leave<K: Ord>(waiting: &mut BTreeMap<K, Vec<AskId>>, key: K, ask: AskId) {
-    if let Some(asks) = waiting.get_mut(&key) {
+fn leave<K: Ord>(waiting: &mut BTreeMap<K, Vec<AskId>>, key: &K, ask: AskId) {
+    if let Some(asks) = waiting.get_mut(key) {
         asks.retain(|other| *other != ask);
         if asks.is_empty() {
-            waiting.remove(&key);
+            waiting.remove(key);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Pools: creating them, and taking them over after a restart.
 
 use super::pictures::Subject;
+use super::timers::Timer;
 use super::{Effects, Hub};
 use crate::clock::Now;
 use crate::model::command::{Code, Refusal, Reply};
 use crate::model::event::Body;
 use crate::model::id::{AskId, PoolId};
+use crate::model::limits::POOLS_MAX;
 use crate::model::pool::{Pool, PoolRow, PoolStatus, Worker};
 use crate::model::rows::{Rows, RowsError, Write};
 use crate::model::task::{Reason, TaskResult, TaskStatus};
@@ -15,16 +17,21 @@ type Answer = Result<Reply, Refusal>;
 impl Hub {
     pub(super) fn restore_pools(&mut self, rows: Vec<PoolRow>) {
         let mut before = std::mem::take(&mut self.pools);
+        before.append(&mut self.pools_closed);
         let mut workers_before = std::mem::take(&mut self.workers_before);
         for row in rows.into_iter().filter(|row| row.status != PoolStatus::Stopped) {
             let mut pool = Pool::new(row);
             // Threads and what they did are facts of this process, not of the store.
             if let Some(known) = before.remove(&pool.row.id) {
                 pool.staffed = known.staffed;
+                pool.drained_by = known.drained_by.filter(|_| pool.row.status == PoolStatus::Draining);
                 pool.workers = workers_before.remove(&pool.row.id).unwrap_or(known.workers);
                 for worker in &mut pool.workers {
                     worker.claimed.clear();
                 }
+            }
+            if let Some(at) = pool.drained_by {
+                self.timers.set(at, Timer::Drain(pool.row.id.clone()));
             }
             self.pools.insert(pool.row.id.clone(), pool);
         }
@@ -53,10 +60,45 @@ impl Hub {
         Ok(Reply::Pool(Box::new(pool.view())))
     }
 
+    pub(super) fn pool_health(&self, id: Option<&PoolId>) -> Answer {
+        let Some(id) = id else {
+            return Ok(Reply::AllHealth(self.pools.values().map(Pool::view).collect()));
+        };
+        let pool = self.pools.get(id).ok_or_else(|| no_pool(id))?;
+        Ok(Reply::PoolHealth(Box::new(pool.view())))
+    }
+
+    /// Running tasks go on, new ones are taken, and none is begun.
+    pub(super) fn pause_pool(&mut self, now: Now, id: &PoolId, out: &mut Effects) -> Answer {
+        self.set_pool_status(now, id, PoolStatus::Paused, out)
+    }
+
+    pub(super) fn resume_pool(&mut self, now: Now, id: &PoolId, out: &mut Effects) -> Answer {
+        self.set_pool_status(now, id, PoolStatus::Running, out)
+    }
+
+    /// Between running and paused; the same once more changes nothing.
+    fn set_pool_status(&mut self, now: Now, id: &PoolId, status: PoolStatus, out: &mut Effects) -> Answer {
+        let pool = self.pools.get_mut(id).ok_or_else(|| no_pool(id))?;
+        if !pool.row.status.accepts() {
+            return Err(not_running(id));
+        }
+        if pool.row.status != status {
+            pool.row.status = status;
+            out.writes.push(Write::PutPool(pool.row.clone()));
+            self.picture(now, Subject::Pool(id.clone()));
+        }
+        self.show_pool(id)
+    }
+
     /// The row is made durable first, then the threads are started, then the asker is told.
     pub(super) fn create_pool(&mut self, ask: AskId, row: PoolRow, out: &mut Effects) -> Option<Answer> {
         if self.pools.contains_key(&row.id) {
             return Some(Err(Refusal::new(Code::Conflict, format!("Pool {} already exists", row.id))));
+        }
+        if self.pools.len() >= POOLS_MAX {
+            let message = format!("there are {POOLS_MAX} pools, and more are not possible; delete one");
+            return Some(Err(Refusal::new(Code::Conflict, message)));
         }
         out.writes.push(Write::PutPool(row.clone()));
         out.staff.push((row.id.clone(), Some(ask)));
@@ -116,10 +158,19 @@ impl Hub {
             let outcome = TaskResult { error: Some(error.into()), ..TaskResult::default() };
             self.end(now, seq, TaskStatus::Failed, Reason::NotStarted, outcome, rows, out)?;
         }
-        self.pools.remove(id);
-        out.writes.push(Write::DeletePool(id.clone()));
+        if let Some(pool) = self.pools.remove(id) {
+            self.stop_draining(&pool);
+            out.writes.push(Write::DeletePool(id.clone()));
+        }
+        for ask in self.waiting_for_pool(id) {
+            out.replies.push((ask, Ok(Reply::Deleted(id.clone()))));
+        }
         Ok(())
     }
+}
+
+pub(super) fn not_running(id: &PoolId) -> Refusal {
+    Refusal::new(Code::NotRunning, format!("Pool {id} is not running"))
 }
 
 pub(super) fn no_pool(id: &PoolId) -> Refusal {

@@ -6,11 +6,10 @@ use crate::clock::Now;
 use crate::model::event::Body;
 use crate::model::id::{PoolId, TaskSeq, Token};
 use crate::model::limits;
-use crate::model::pool::PoolStatus;
+use crate::model::pool::Pool;
 use crate::model::rows::{Rows, RowsError};
 use crate::model::task::{Ending, OnCrash, Process, Reason, Report, Task, TaskResult, TaskStatus};
 use std::sync::Arc;
-use std::time::Duration;
 
 impl Hub {
     /// Gives every worker that is free the next task of its pool.
@@ -18,16 +17,13 @@ impl Hub {
         if self.stopping {
             return Ok(());
         }
-        let mut claims = Vec::new();
-        for pool in self.pools.values_mut().filter(|pool| pool.staffed && pool.row.status == PoolStatus::Running) {
-            while let Some(slot) = pool.free_worker() {
-                let Some(seq) = pool.queue.pop() else { break };
-                pool.workers[usize::from(slot)].claimed.push(seq);
-                claims.push((seq, slot));
+        let can_run = |pool: &&Pool| pool.staffed && pool.row.status.dispatches() && !pool.queue.is_empty();
+        let pools: Vec<PoolId> = self.pools.values().filter(can_run).map(|pool| pool.row.id.clone()).collect();
+        for id in pools {
+            while let Some(slot) = self.pools.get(&id).and_then(Pool::free_worker) {
+                let Some(seq) = self.pop_runnable(&id) else { break };
+                self.claim(now, seq, slot, rows, out)?;
             }
-        }
-        for (seq, slot) in claims {
-            self.claim(now, seq, slot, rows, out)?;
         }
         Ok(())
     }
@@ -42,6 +38,9 @@ impl Hub {
     ) -> Result<(), RowsError> {
         let token = Token(self.next_token);
         let Some(task) = self.tasks.get_mut(seq) else { return Ok(()) };
+        if let Some(pool) = self.pools.get_mut(&task.pool) {
+            pool.workers[usize::from(slot)].claimed.push(seq);
+        }
         task.status = TaskStatus::Running;
         task.reason = None;
         task.attempt += 1;
@@ -60,6 +59,7 @@ impl Hub {
             attempt: task.attempt,
         };
         self.emit(now, assigned, out);
+        self.begin_listening(now, &task, slot, out);
         self.picture_of_worker(now, &task.pool, slot);
         self.start_exchange(now, &task, rows, out)?;
         self.follow_task(now, &task, out);
@@ -143,6 +143,7 @@ impl Hub {
             }
             Ending::Failed => self.failed(now, report.seq, Reason::Error, report.outcome, rows, out),
             Ending::TimedOut => self.failed(now, report.seq, Reason::Timeout, report.outcome, rows, out),
+            Ending::Stuck => self.failed(now, report.seq, Reason::Stuck, report.outcome, rows, out),
         }
     }
 
@@ -160,67 +161,19 @@ impl Hub {
 
     fn free_worker_of(&mut self, now: Now, task: &Task, report: &Report) {
         let Some(slot) = task.slot else { return };
+        self.stop_listening(&task.pool, slot);
         if let Some(worker) = self.worker_mut(&task.pool, slot) {
             worker.claimed.retain(|claimed| *claimed != task.seq);
+            worker.stuck = false;
             match report.ending {
                 Ending::Succeeded => worker.record(true, report.duration, now.wall),
-                Ending::Failed | Ending::TimedOut | Ending::NotStarted => {
+                Ending::Failed | Ending::TimedOut | Ending::Stuck | Ending::NotStarted => {
                     worker.record(false, report.duration, now.wall);
                 }
                 Ending::Cancelled | Ending::Interrupted => worker.last_activity = Some(now.wall),
             }
         }
         self.picture_of_worker(now, &task.pool, slot);
-    }
-
-    /// An attempt failed by the task's own fault: another one, or the end.
-    fn failed(
-        &mut self,
-        now: Now,
-        seq: TaskSeq,
-        reason: Reason,
-        outcome: TaskResult,
-        rows: &mut dyn Rows,
-        out: &mut Effects,
-    ) -> Result<(), RowsError> {
-        let Some(task) = self.tasks.get_mut(seq) else { return Ok(()) };
-        task.failures += 1;
-        let Some(delay) = task.next_try_after() else {
-            return self.end(now, seq, TaskStatus::Failed, reason, outcome, rows, out);
-        };
-        task.status = TaskStatus::Pending;
-        task.reason = Some(Reason::Retrying);
-        task.not_before = Some(now.wall.after(delay));
-        task.process = None;
-        let task = task.clone();
-        self.retrying(now, &task, reason, delay, out);
-        self.enqueue(now, seq);
-        self.follow_task(now, &task, out);
-        Ok(())
-    }
-
-    fn retrying(&mut self, now: Now, task: &Task, reason: Reason, delay: Duration, out: &mut Effects) {
-        let body = Body::TaskRetrying {
-            pool: task.pool.clone(),
-            slot: task.slot,
-            task: task.id.clone(),
-            attempt: task.attempt,
-            error: reason.as_str(),
-            delay,
-        };
-        self.emit(now, body, out);
-    }
-
-    /// Back to the queue, uncounted.
-    fn requeue(&mut self, now: Now, seq: TaskSeq, out: &mut Effects) {
-        let Some(task) = self.tasks.get_mut(seq) else { return };
-        task.status = TaskStatus::Pending;
-        task.reason = Some(Reason::Queued);
-        task.not_before = None;
-        (task.process, task.slot) = (None, None);
-        let task = task.clone();
-        self.enqueue(now, seq);
-        self.follow_task(now, &task, out);
     }
 
     pub(super) fn worker_died(
@@ -234,6 +187,8 @@ impl Hub {
         let Some(worker) = self.worker_mut(pool, slot) else { return Ok(()) };
         let claimed = std::mem::take(&mut worker.claimed);
         worker.consecutive_failures += 1;
+        worker.stuck = false;
+        self.stop_listening(pool, slot);
         for (position, seq) in claimed.into_iter().enumerate() {
             if self.tasks.get(seq).is_some_and(|task| task.cancel_requested) {
                 self.end_cancelled(now, seq, TaskResult::default(), rows, out)?;
@@ -259,6 +214,7 @@ impl Hub {
             .values_mut()
             .flat_map(|pool| pool.workers.iter_mut().flat_map(|worker| std::mem::take(&mut worker.claimed)))
             .collect();
+        self.forget_quiet();
         for seq in interrupted {
             let Some(task) = self.tasks.get_mut(seq) else { continue };
             let outcome = |text: &str| TaskResult { error: Some(text.into()), ..TaskResult::default() };
@@ -280,6 +236,6 @@ impl Hub {
                 }
             }
         }
-        Ok(())
+        self.close_interrupted(now, rows, out)
     }
 }

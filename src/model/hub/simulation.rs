@@ -98,6 +98,7 @@ fn everything_happens() {
     }
     let wanted = [
         "Asked",
+        "Deleted",
         "Done",
         "Pool",
         "Sent",
@@ -110,6 +111,7 @@ fn everything_happens() {
         "conflict",
         "internal",
         "not_found",
+        "not_running",
         "queue_full",
         "timed_out",
         "question complete",
@@ -119,11 +121,13 @@ fn everything_happens() {
         "task again",
         "task once",
         "task cancelled cancelled",
+        "task cancelled dependency",
         "task completed",
         "task failed crashed",
         "task failed dead",
         "task failed error",
         "task failed not_started",
+        "task failed stuck",
         "task failed timeout",
         "watch complete",
         "watch expired",
@@ -142,9 +146,12 @@ fn planted_faults_are_found() {
         (Fault::LosesRequeued, &["queue", "lost"]),
         (Fault::RepliesTwice, &["answered"]),
         (Fault::SkipsNumbers, &["gap", "numbers"]),
-        (Fault::BreaksOrder, &["order"]),
+        (Fault::BreaksOrder, &["order", "queue"]),
         (Fault::ForgetsWaiters, &["unanswered"]),
         (Fault::ReusesTokens, &["token"]),
+        (Fault::IgnoresLocks, &["lock"]),
+        (Fault::ForgetsDependents, &["needs"]),
+        (Fault::RunsUnneeded, &["needs"]),
         (Fault::RunsCompletedAgain, &["again", "final", "disagree"]),
     ];
     for (fault, expected) in planted {

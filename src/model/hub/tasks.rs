@@ -1,31 +1,53 @@
-//! Tasks until they run and after they have: submitting, waiting, cancelling, and the memory of the open ones.
+//! Tasks until they run: submitting, waiting, cancelling, and the memory of the open ones.
 
+use super::dependencies::Need;
+use super::locks::Locks;
 use super::parking::Wait;
 use super::pictures::Subject;
-use super::pools::no_pool;
+use super::pools::{no_pool, not_running};
 use super::timers::Timer;
-use super::{Effects, Hub, check_wait};
+use super::{Cancel, Effects, Hub, Stop, check_wait};
 use crate::clock::{Now, Tick};
-use crate::model::command::{Code, Refusal, Reply, Submit, TaskView};
-use crate::model::event::Body;
+use crate::model::command::{Code, Destination, Refusal, Reply, Seen, Submit, TaskView};
 use crate::model::id::{AskId, PoolId, TaskId, TaskSeq};
-use crate::model::pool::{ExecutorKind, PoolStatus};
+use crate::model::pool::{ExecutorKind, Pool};
 use crate::model::queue::Place;
 use crate::model::rows::{Rows, RowsError, Write};
-use crate::model::task::{OnCrash, Reason, Task, TaskResult, TaskStatus};
+use crate::model::task::{Exchange, OnCrash, Reason, Task, TaskResult, TaskStatus};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 type Answer = Result<Reply, Refusal>;
 
+/// The error of a task that was cancelled while it waited.
+const NEVER_RAN: &str = "cancelled before it ran";
+
 /// A task in memory, with what only memory knows of it.
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) task: Task,
-    /// Where it stands in the queue when it is queued.
-    place: Place,
-    /// When it is due, while it is delayed or waits for its next try.
-    due: Option<Tick>,
+    /// As a clock would have it that never goes back.
+    submitted_ms: i64,
+    /// Where it stands among those that wait, whenever it waits.
+    pub(super) place: Place,
+    pub(super) standing: Standing,
+    /// The tasks that it needs and that are not completed.
+    pub(super) needs: Vec<TaskSeq>,
+}
+
+/// Where an open task waits, if it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// With a worker, or on its way from one place to the next.
+    Out,
+    /// In its pool's queue.
+    Queued,
+    /// Until this time: it is delayed, or waits for its next try.
+    Delayed(Tick),
+    /// For tasks that it needs.
+    Blocked,
+    /// For its lock, which another task holds.
+    Locked,
 }
 
 /// The open tasks, and those that ended in the batch at hand.
@@ -34,6 +56,11 @@ pub(super) struct Tasks {
     pub(super) open: HashMap<TaskSeq, Open>,
     pub(super) by_id: HashMap<TaskId, TaskSeq>,
     pub(super) by_key: HashMap<String, TaskSeq>,
+    /// Which open tasks need an open task.
+    pub(super) dependents: HashMap<TaskSeq, Vec<TaskSeq>>,
+    pub(super) locks: Locks,
+    /// What ended since dependents were last told.
+    pub(super) ended: Vec<(TaskSeq, TaskStatus)>,
     /// Changed in this batch.
     dirty: BTreeMap<TaskSeq, ()>,
     /// The submission time of the newest task, in milliseconds: a clock that is set back must not turn the queue over.
@@ -62,15 +89,32 @@ impl Tasks {
         tasks.into_iter().map(|open| open.task.seq).collect()
     }
 
-    fn insert(&mut self, task: Task) {
-        let created_ms = task.created_at.as_micros() / 1000;
-        self.newest_ms = self.newest_ms.max(created_ms);
-        let place = Place::new(self.newest_ms, task.priority);
+    pub(super) fn insert(&mut self, task: Task) {
+        self.newest_ms = self.newest_ms.max(created_ms(&task));
+        self.insert_at(self.newest_ms, task);
+    }
+
+    fn insert_at(&mut self, submitted_ms: i64, task: Task) {
+        let place = Place::new(submitted_ms, task.priority);
         self.by_id.insert(task.id.clone(), task.seq);
         if let Some(key) = &task.key {
             self.by_key.insert(key.clone(), task.seq);
         }
-        self.open.insert(task.seq, Open { task, place, due: None });
+        self.open.insert(task.seq, Open { task, submitted_ms, place, standing: Standing::Out, needs: Vec::new() });
+    }
+
+    /// As [`Tasks::insert`], for one that was submitted before others: it stands between those before and after it.
+    pub(super) fn insert_again(&mut self, task: Task) {
+        let (mut earliest, mut latest) = (i64::MIN, i64::MAX);
+        for open in self.open.values() {
+            if open.task.seq < task.seq {
+                earliest = earliest.max(open.submitted_ms);
+            } else if open.task.seq > task.seq {
+                latest = latest.min(open.submitted_ms);
+            }
+        }
+        self.dirty.insert(task.seq, ());
+        self.insert_at(created_ms(&task).max(earliest).min(latest), task);
     }
 
     /// Writes what changed, once each, and forgets what has ended.
@@ -91,22 +135,34 @@ impl Tasks {
     }
 }
 
+fn created_ms(task: &Task) -> i64 {
+    task.created_at.as_micros() / 1000
+}
+
 impl Hub {
     /// Takes over open tasks: those that run stay with their workers, the others go to their queues.
-    pub(super) fn restore_tasks(&mut self, now: Now, tasks: Vec<Task>) {
+    pub(super) fn restore_tasks(&mut self, now: Now, tasks: Vec<Task>, dependencies: &[(TaskSeq, TaskSeq)]) {
         self.tasks = Tasks::default();
-        for task in tasks {
-            let (seq, pool, slot) = (task.seq, task.pool.clone(), task.slot);
-            let running = task.status == TaskStatus::Running;
-            self.tasks.insert(task);
-            match (running, slot) {
-                (true, Some(slot)) => self.give_back_to_worker(&pool, slot, seq),
+        let seqs: Vec<TaskSeq> = tasks.iter().map(|task| task.seq).collect();
+        tasks.into_iter().for_each(|task| self.tasks.insert(task));
+        for (seq, needs) in dependencies {
+            self.tasks.depend(*seq, *needs);
+        }
+        for seq in seqs {
+            let Some(task) = self.tasks.get(seq) else { continue };
+            match (task.status, task.slot) {
+                (TaskStatus::Running, Some(slot)) => {
+                    let pool = task.pool.clone();
+                    self.take_lock(seq);
+                    self.give_back_to_worker(now, &pool, slot, seq);
+                }
                 _ => self.enqueue(now, seq),
             }
         }
     }
 
-    fn give_back_to_worker(&mut self, pool: &PoolId, slot: u8, seq: TaskSeq) {
+    fn give_back_to_worker(&mut self, now: Now, pool: &PoolId, slot: u8, seq: TaskSeq) {
+        self.listen_to(now, pool, slot);
         let worker = self.pools.get_mut(pool).and_then(|pool| pool.workers.get_mut(usize::from(slot)));
         if let Some(worker) = worker {
             worker.claimed.push(seq);
@@ -139,7 +195,11 @@ impl Hub {
                 return Ok(Ok(reply));
             }
         }
-        Ok(self.accept(now, submit, None, out).map(|seq| {
+        let needs = match self.check_needs(&submit.after, rows)? {
+            Ok(needs) => needs,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        Ok(self.accept(now, submit, needs, None, out).map(|seq| {
             let task = &self.tasks.open[&seq].task;
             Reply::Submitted { task: task.id.clone(), pool: task.pool.clone(), status: task.status, duplicate: false }
         }))
@@ -150,24 +210,23 @@ impl Hub {
         &mut self,
         now: Now,
         mut submit: Submit,
-        exchange: Option<crate::model::task::Exchange>,
+        needs: Vec<Need>,
+        exchange: Option<Exchange>,
         out: &mut Effects,
     ) -> Result<TaskSeq, Refusal> {
-        let pool = self.pools.get_mut(&submit.pool).ok_or_else(|| no_pool(&submit.pool))?;
-        if self.stopping || pool.row.status != PoolStatus::Running {
-            return Err(Refusal::new(Code::NotRunning, format!("Pool {} is not running", submit.pool)));
-        }
-        if pool.pending() >= pool.row.queue_max {
-            let message =
-                format!("the queue of pool {} is full ({} tasks); try again later", submit.pool, pool.pending());
-            return Err(Refusal::new(Code::QueueFull, message));
-        }
+        let is_blocked = needs.iter().any(|need| need.is_open);
+        let can_run = !is_blocked && submit.delay.is_zero();
+        let id = match &submit.to {
+            Destination::Pool(id) => id.clone(),
+            Destination::Route { selector, group } => self.route(*selector, group.as_deref(), can_run, out)?,
+        };
+        self.room_in(&id, can_run)?;
+        let Some(pool) = self.pools.get_mut(&id) else { return Err(no_pool(&id)) };
         if submit.input.directory.is_none() {
             submit.input.directory.clone_from(&pool.row.directory);
         }
         if submit.input.directory.is_none() && pool.row.executor == ExecutorKind::Command {
-            let message =
-                format!("pool {} has no directory; give the task one (--dir, dir or context.repo)", submit.pool);
+            let message = format!("pool {id} has no directory; give the task one (--dir, dir or context.repo)");
             return Err(Refusal::bad_request(message));
         }
         let on_crash = submit.on_crash.or(self.settings.on_crash).unwrap_or(match (&exchange, pool.row.executor) {
@@ -182,9 +241,13 @@ impl Hub {
         let task = Task {
             seq,
             id: submit.id,
-            pool: submit.pool,
+            pool: id,
             status: TaskStatus::Pending,
-            reason: Some(if submit.delay.is_zero() { Reason::Queued } else { Reason::Delayed }),
+            reason: Some(match (is_blocked, submit.delay.is_zero()) {
+                (true, _) => Reason::Blocked,
+                (false, true) => Reason::Queued,
+                (false, false) => Reason::Delayed,
+            }),
             priority: submit.priority,
             not_before: (!submit.delay.is_zero()).then(|| now.wall.after(submit.delay)),
             timeout,
@@ -195,6 +258,7 @@ impl Hub {
             crashes: 0,
             on_crash,
             key: submit.key,
+            lock: submit.lock,
             exchange,
             slot: None,
             process: None,
@@ -208,21 +272,49 @@ impl Hub {
         out.writes.push(Write::PutTaskInput { seq, input: submit.input });
         self.tasks.insert(task);
         self.tasks.dirty.insert(seq, ());
+        for need in needs {
+            out.writes.push(Write::PutDependency { seq, needs: need.seq });
+            if need.is_open {
+                self.tasks.depend(seq, need.seq);
+            }
+        }
         self.enqueue(now, seq);
         Ok(seq)
+    }
+
+    /// The pool, if it takes another task.
+    pub(super) fn room_in(&mut self, id: &PoolId, can_run: bool) -> Result<&mut Pool, Refusal> {
+        let stopping = self.stopping;
+        let pool = self.pools.get_mut(id).ok_or_else(|| no_pool(id))?;
+        if stopping || !pool.row.status.accepts() {
+            return Err(not_running(id));
+        }
+        if !pool.has_room(can_run) {
+            let message = format!("the queue of pool {id} is full ({} tasks); try again later", pool.pending());
+            return Err(Refusal::new(Code::QueueFull, message));
+        }
+        Ok(pool)
     }
 
     /// Puts a pending task where it belongs: into the queue, or to wait for its time.
     pub(super) fn enqueue(&mut self, now: Now, seq: TaskSeq) {
         let Some(open) = self.tasks.open.get_mut(&seq) else { return };
         let Some(pool) = self.pools.get_mut(&open.task.pool) else { return };
-        match open.task.not_before.filter(|at| *at > now.wall) {
-            None => pool.queue.push(open.place, seq),
-            Some(at) => {
+        let later = open.task.not_before.filter(|at| *at > now.wall);
+        match (open.needs.is_empty(), later) {
+            (true, None) => {
+                open.standing = Standing::Queued;
+                pool.queue.push(open.place, seq);
+            }
+            (true, Some(at)) => {
                 let due = now.tick_of(at);
-                open.due = Some(due);
+                open.standing = Standing::Delayed(due);
                 pool.waiting += 1;
                 self.timers.set(due, Timer::Task(seq));
+            }
+            (false, _) => {
+                open.standing = Standing::Blocked;
+                pool.waiting += 1;
             }
         }
         let subject = Subject::Pool(pool.row.id.clone());
@@ -231,7 +323,7 @@ impl Hub {
 
     pub(super) fn task_due(&mut self, seq: TaskSeq) {
         let Some(open) = self.tasks.open.get_mut(&seq) else { return };
-        open.due = None;
+        open.standing = Standing::Queued;
         open.task.not_before = None;
         open.task.reason = Some(Reason::Queued);
         self.tasks.dirty.insert(seq, ());
@@ -245,12 +337,21 @@ impl Hub {
     pub(super) fn dequeue(&mut self, seq: TaskSeq) {
         let Some(open) = self.tasks.open.get_mut(&seq) else { return };
         let Some(pool) = self.pools.get_mut(&open.task.pool) else { return };
-        match open.due.take() {
-            Some(due) => {
+        match std::mem::replace(&mut open.standing, Standing::Out) {
+            Standing::Queued => {
+                pool.queue.remove(open.place, seq);
+                self.pass_lock_by(seq);
+            }
+            Standing::Delayed(due) => {
                 pool.waiting -= 1;
                 self.timers.cancel(due, Timer::Task(seq));
             }
-            None => pool.queue.remove(open.place, seq),
+            Standing::Blocked => pool.waiting -= 1,
+            Standing::Locked => {
+                pool.waiting -= 1;
+                self.tasks.locks.leave(&open.task, open.place);
+            }
+            Standing::Out => {}
         }
     }
 
@@ -260,13 +361,22 @@ impl Hub {
         ask: AskId,
         id: &TaskId,
         timeout: Option<Duration>,
+        beyond: Option<Seen>,
         rows: &mut dyn Rows,
     ) -> Result<Option<Answer>, RowsError> {
         let Some(task) = self.find_task(id, rows)? else {
             return Ok(Some(Err(no_task(id))));
         };
         if !task.status.is_final() {
-            self.park(now, ask, Wait::Task(task.seq), check_wait(timeout));
+            let written = self.written.get(&task.seq).copied().unwrap_or_default();
+            if beyond.is_some_and(|seen| {
+                written.is_beyond(seen.written) || seen.attempt.is_some_and(|attempt| attempt != task.attempt)
+            }) {
+                let outcome = TaskResult::default();
+                return Ok(Some(Ok(Reply::Task(Box::new(TaskView { task, outcome })))));
+            }
+            let wait = beyond.map_or(Wait::Task(task.seq), |seen| Wait::Output(task.seq, seen.written));
+            self.park(now, ask, wait, check_wait(timeout));
             return Ok(None);
         }
         let outcome = rows.task_result(task.seq)?;
@@ -283,17 +393,11 @@ impl Hub {
         let Some(task) = self.find_task(id, rows)? else { return Ok(Err(no_task(id))) };
         let outcome = match task.status {
             TaskStatus::Pending => {
-                self.dequeue(task.seq);
-                let outcome = TaskResult { error: Some("cancelled before it ran".into()), ..TaskResult::default() };
-                self.end(now, task.seq, TaskStatus::Cancelled, Reason::Cancelled, outcome.clone(), rows, out)?;
-                outcome
+                self.cancel_open(now, task.seq, NEVER_RAN, rows, out)?;
+                TaskResult { error: Some(NEVER_RAN.into()), ..TaskResult::default() }
             }
             TaskStatus::Running => {
-                if let (Some(running), Some(slot), Some(token)) = (self.tasks.get_mut(task.seq), task.slot, task.token)
-                {
-                    running.cancel_requested = true;
-                    out.cancels.push((task.pool.clone(), slot, token));
-                }
+                self.cancel_open(now, task.seq, NEVER_RAN, rows, out)?;
                 TaskResult::default()
             }
             TaskStatus::Cancelled => rows.task_result(task.seq)?,
@@ -306,87 +410,34 @@ impl Hub {
         Ok(Ok(Reply::Task(Box::new(TaskView { task, outcome }))))
     }
 
-    /// Ends a task for good: its row, result, event, messages, watch, and everybody who waits for it.
-    #[expect(clippy::too_many_arguments, reason = "what an end consists of")]
-    pub(super) fn end(
+    /// Cancels an open task: at once while it waits, and once its process has ended while it runs.
+    pub(super) fn cancel_open(
         &mut self,
         now: Now,
         seq: TaskSeq,
-        status: TaskStatus,
-        reason: Reason,
-        outcome: TaskResult,
+        sentence: &str,
         rows: &mut dyn Rows,
         out: &mut Effects,
     ) -> Result<(), RowsError> {
-        let Some(task) = self.tasks.get_mut(seq) else { return Ok(()) };
-        task.status = status;
-        task.reason = (status != TaskStatus::Completed).then_some(reason);
-        task.completed_at = Some(now.wall);
-        task.process = None;
-        let task = task.clone();
-        self.count_end(&task);
-        self.emit(now, end_event(&task, reason, &outcome), out);
-        out.writes.push(Write::PutTaskResult { seq, result: outcome.clone() });
-        self.answer_exchange(now, &task, &outcome, rows, out)?;
-        self.follow_task(now, &task, out);
-        self.picture(now, Subject::Pool(task.pool.clone()));
-        self.answer_waiting(&task, &outcome, out);
+        let Some(task) = self.tasks.get(seq) else { return Ok(()) };
+        match (task.status, task.slot, task.token) {
+            (TaskStatus::Pending, ..) => {
+                self.dequeue(seq);
+                let outcome = TaskResult { error: Some(sentence.into()), ..TaskResult::default() };
+                self.end(now, seq, TaskStatus::Cancelled, Reason::Cancelled, outcome, rows, out)?;
+            }
+            (TaskStatus::Running, Some(slot), Some(token)) => {
+                out.cancels.push(Cancel { pool: task.pool.clone(), slot, token, stop: Stop::Cancelled });
+                if let Some(task) = self.tasks.get_mut(seq) {
+                    task.cancel_requested = true;
+                }
+            }
+            _ => {}
+        }
         Ok(())
     }
-
-    fn count_end(&mut self, task: &Task) {
-        let Some(pool) = self.pools.get_mut(&task.pool) else { return };
-        match task.status {
-            TaskStatus::Completed => pool.row.completed += 1,
-            TaskStatus::Failed => pool.row.failed += 1,
-            TaskStatus::Cancelled | TaskStatus::Pending | TaskStatus::Running => return,
-        }
-        self.pools_dirty.insert(task.pool.clone());
-    }
-
-    fn answer_waiting(&mut self, task: &Task, outcome: &TaskResult, out: &mut Effects) {
-        for (ask, wait) in self.waiting_for_task(task.seq) {
-            let reply = match wait {
-                Wait::Answer(_, answer) => Reply::Asked(answered(*answer, task, outcome)),
-                Wait::Task(_) | Wait::Watch(_) => {
-                    Reply::Task(Box::new(TaskView { task: task.clone(), outcome: outcome.clone() }))
-                }
-            };
-            out.replies.push((ask, Ok(reply)));
-        }
-    }
 }
 
-fn answered(
-    mut answer: crate::model::command::Answer,
-    task: &Task,
-    outcome: &TaskResult,
-) -> crate::model::command::Answer {
-    answer.status = crate::model::watch::status_of_task(task.status);
-    if task.status == TaskStatus::Completed {
-        answer.content.clone_from(&outcome.result);
-    } else {
-        answer.error.clone_from(&outcome.error);
-    }
-    answer
-}
-
-fn end_event(task: &Task, reason: Reason, outcome: &TaskResult) -> Body {
-    let (pool, id) = (task.pool.clone(), task.id.clone());
-    match task.status {
-        TaskStatus::Completed => Body::TaskCompleted {
-            pool,
-            slot: task.slot.unwrap_or(0),
-            task: id,
-            exit_code: task.exit_code,
-            duration: task.duration().unwrap_or_default(),
-            length: outcome.result.as_ref().map_or(0, |result| result.len()),
-        },
-        TaskStatus::Cancelled => Body::TaskCancelled { pool, slot: task.slot, task: id },
-        _ => Body::TaskFailed { pool, slot: task.slot, task: id, error: reason.as_str(), exit_code: task.exit_code },
-    }
-}
-
-fn no_task(id: &TaskId) -> Refusal {
+pub(super) fn no_task(id: &TaskId) -> Refusal {
     Refusal::not_found(format!("there is no task {id}"))
 }

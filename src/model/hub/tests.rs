@@ -1,22 +1,25 @@
 //! Scripts in virtual time: what is done to the hub, and what becomes of it. Here is what they have in common.
 
 mod asks;
+mod dependencies;
 mod failures;
+mod locks;
 mod messages;
 mod pictures;
 mod pools;
 mod queueing;
+mod routing;
 mod tasks;
 mod watches;
 
 use super::Input;
 use super::driver::{Answer, Driver};
 use crate::clock::{Clock, Timestamp};
-use crate::model::command::{AddWatch, Ask, Code, Command, IntoThread, Party, Reply, Send, Submit};
+use crate::model::command::{AddWatch, Ask, Code, Command, Destination, IntoThread, Party, Reply, Send, Submit};
 use crate::model::id::{AskId, MessageId, ModuleName, PoolId, TaskId, ThreadId, Token};
 use crate::model::message::Status;
-use crate::model::pool::{ExecutorKind, PoolRow, PoolStatus};
-use crate::model::task::{Ending, Report, TaskInput, TaskResult};
+use crate::model::pool::{ExecutorKind, PoolRow};
+use crate::model::task::{Ending, OnCrash, Report, TaskInput, TaskResult};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -35,32 +38,20 @@ fn desk() -> Driver {
 }
 
 fn pool(id: &str) -> PoolRow {
-    PoolRow {
-        id: PoolId::new(id),
-        group: None,
-        executor: ExecutorKind::Command,
-        command: None,
-        directory: None,
-        queue_max: 10,
-        timeout: Duration::from_secs(1800),
-        status: PoolStatus::Running,
-        submitted: 0,
-        completed: 0,
-        failed: 0,
-        created_at: Timestamp::default(),
-        started_at: None,
-    }
+    PoolRow::new(PoolId::new(id), ExecutorKind::Command, 10, Duration::from_secs(1800), Timestamp::default())
 }
 
 fn submit(id: &str) -> Submit {
     let input = TaskInput { prompt: format!("do {id}"), directory: Some("/d".to_owned()), ..TaskInput::default() };
     Submit {
         id: TaskId::new(id),
-        pool: PoolId::new("local"),
+        to: Destination::Pool(PoolId::new("local")),
         input,
         priority: 0,
         timeout: None,
         key: None,
+        lock: None,
+        after: Vec::new(),
         delay: Duration::ZERO,
         retries_max: 0,
         on_crash: None,
@@ -138,7 +129,7 @@ impl Driver {
     }
 
     fn wait_task(&mut self, id: &str) -> AskId {
-        self.ask(Command::WaitTask { id: TaskId::new(id), timeout: None })
+        self.ask(Command::WaitTask { id: TaskId::new(id), timeout: None, beyond: None })
     }
 
     fn cancel(&mut self, id: &str) -> AskId {

@@ -1,7 +1,7 @@
 //! What becomes due when: a sorted set, so that the hub sleeps until the first and never scans.
 
 use crate::clock::Tick;
-use crate::model::id::{AskId, TaskSeq, WatchId};
+use crate::model::id::{AskId, PoolId, TaskSeq, WatchId};
 use std::collections::BTreeSet;
 
 use super::pictures::Subject;
@@ -14,6 +14,10 @@ pub(super) enum Timer {
     Wait(AskId),
     /// A delayed or failed task may run.
     Task(TaskSeq),
+    /// Nothing was heard of a busy worker for long.
+    Stuck(PoolId, u8),
+    /// A pool that is deleted has had its time.
+    Drain(PoolId),
     /// A picture that was held back may be sent.
     Picture(Subject),
 }

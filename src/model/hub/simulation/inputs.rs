@@ -2,11 +2,13 @@
 
 use super::world::World;
 use crate::clock::Timestamp;
-use crate::model::command::{AddWatch, Ask, Command, IntoThread, Party, Send, Submit};
+use crate::model::command::{
+    AddWatch, Ask, Command, Destination, IntoThread, Party, Seen, Selector, Send, Submit, Written,
+};
 use crate::model::hub::Input;
 use crate::model::id::{AskId, MessageId, ModuleName, PoolId, TaskId, ThreadId, Token};
 use crate::model::message::Status;
-use crate::model::pool::{ExecutorKind, PoolRow, PoolStatus};
+use crate::model::pool::{ExecutorKind, PoolRow};
 use crate::model::task::{Ending, OnCrash, TaskInput};
 use std::time::Duration;
 
@@ -19,7 +21,8 @@ impl World {
     pub(super) fn input(&mut self, forgettable: &[AskId]) -> Option<Input> {
         match self.random.below(100) {
             0..3 => self.ask(|world| Some(Command::CreatePool(pool_row(world.pool().as_str())))),
-            3..24 => self.ask(|world| Some(world.submit())),
+            3..6 => self.ask(|world| Some(world.about_pool())),
+            6..24 => self.ask(|world| Some(world.submit())),
             24..32 => self.ask(|world| Some(world.ask_module())),
             32..36 => self.ask(|world| Some(world.send())),
             36..42 => self.ask(World::message_verb),
@@ -62,21 +65,47 @@ impl World {
         PoolId::new(self.random.pick(&POOLS).unwrap_or(&"command"))
     }
 
+    /// Pausing is undone more often than done, so that tasks get on.
+    fn about_pool(&mut self) -> Command {
+        let id = self.pool();
+        match self.random.below(10) {
+            0..3 => Command::PausePool { id },
+            3..7 => Command::ResumePool { id },
+            _ => Command::DeletePool { id, timeout: self.random.millis(4_000) },
+        }
+    }
+
     fn submit(&mut self) -> Command {
         let id = TaskId::from(format!("t{}", self.number()));
         self.tasks.push(id.clone());
         let delay = if self.random.percent(20) { self.random.millis(8_000) } else { Duration::ZERO };
         Command::Submit(Submit {
             id,
-            pool: self.pool(),
+            to: self.destination(),
             input: TaskInput { prompt: "do it".to_owned(), ..TaskInput::default() },
             priority: self.random.below(5) as i32 - 2,
             timeout: None,
+            lock: self.random.percent(25).then(|| format!("lock{}", self.random.below(2))),
+            after: if self.random.percent(25) {
+                self.task().into_iter().chain(self.task()).collect()
+            } else {
+                Vec::new()
+            },
             key: self.random.percent(15).then(|| format!("key{}", self.created / 10)),
             delay,
             retries_max: self.random.below(3) as u32,
             on_crash: [None, Some(OnCrash::Requeue), Some(OnCrash::Fail)][self.random.below(3)],
         })
+    }
+
+    fn destination(&mut self) -> Destination {
+        let selector = match self.random.below(8) {
+            0 => Selector::LeastLoaded,
+            1 => Selector::RoundRobin,
+            2 => Selector::Random(self.random.below(100) as u64),
+            _ => return Destination::Pool(self.pool()),
+        };
+        Destination::Route { selector, group: None }
     }
 
     fn party(&mut self) -> Party {
@@ -180,10 +209,14 @@ impl World {
 
     fn about_task(&mut self) -> Option<Command> {
         let id = self.task()?;
-        Some(if self.random.percent(45) {
-            Command::CancelTask { id }
-        } else {
-            Command::WaitTask { id, timeout: self.timeout() }
+        Some(match self.random.below(10) {
+            0..3 => Command::CancelTask { id },
+            3..6 => Command::RetryTask { id },
+            6 => {
+                let seen = Seen { attempt: None, written: Written { stdout: self.random.below(9) as u64, stderr: 9 } };
+                Command::WaitTask { id, timeout: self.timeout(), beyond: Some(seen) }
+            }
+            _ => Command::WaitTask { id, timeout: self.timeout(), beyond: None },
         })
     }
 
@@ -244,7 +277,7 @@ impl World {
         let ending = match self.random.below(20) {
             0..12 => Ending::Succeeded,
             12..15 => Ending::Failed,
-            15 => Ending::TimedOut,
+            15 => [Ending::TimedOut, Ending::Stuck][self.random.below(2)],
             16 => Ending::NotStarted,
             17 => Ending::Interrupted,
             _ => Ending::Cancelled,
@@ -265,19 +298,7 @@ impl World {
 }
 
 pub(super) fn pool_row(id: &str) -> PoolRow {
-    PoolRow {
-        id: PoolId::new(id),
-        group: None,
-        executor: if id == "echo" { ExecutorKind::Echo } else { ExecutorKind::Command },
-        command: None,
-        directory: Some("/d".to_owned()),
-        queue_max: 8,
-        timeout: Duration::from_secs(60),
-        status: PoolStatus::Running,
-        submitted: 0,
-        completed: 0,
-        failed: 0,
-        created_at: Timestamp::default(),
-        started_at: None,
-    }
+    let executor = if id == "echo" { ExecutorKind::Echo } else { ExecutorKind::Command };
+    let row = PoolRow::new(PoolId::new(id), executor, 8, Duration::from_secs(60), Timestamp::default());
+    PoolRow { directory: Some("/d".to_owned()), ..row }
 }

@@ -4,11 +4,13 @@ use crate::clock::{Clock, Tick};
 use crate::model::command::{Refusal, Reply};
 use crate::model::event::Body;
 use crate::model::hub::driver::Driver;
+use crate::model::hub::tasks::Standing;
 use crate::model::hub::timers::Timer;
 use crate::model::hub::{Hub, HubSettings, Run};
 use crate::model::id::{AskId, MessageId, PoolId, TaskId, TaskSeq, Token};
-use crate::model::limits::PICTURE_INTERVAL;
+use crate::model::limits::{PICTURE_INTERVAL, STUCK_AFTER};
 use crate::model::message::Status;
+use crate::model::pool::{Pool, PoolStatus};
 use crate::model::task::TaskStatus;
 use crate::model::watch::status_of_task;
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,6 +71,7 @@ impl Oracle {
         check_idle(&driver.hub)?;
         self.check_tasks(driver)?;
         check_timers(&driver.hub)?;
+        check_standing(driver)?;
         check_watches(driver)?;
         self.check_unresolved(driver)?;
         check_agreement(driver)
@@ -119,6 +122,11 @@ impl Oracle {
                 Body::PoolStatus { pool, .. } => ("pool", pool.to_string(), 0),
                 Body::WorkerStatus { pool, slot, .. } => ("worker", pool.to_string(), *slot),
                 Body::MessageContent { message_id, .. } => ("message", message_id.to_string(), 0),
+                // A pool of the same name that comes later begins anew.
+                Body::PoolClosed { pool, .. } => {
+                    self.shown.retain(|(kind, id, _), _| *kind == "message" || id.as_str() != pool.as_str());
+                    continue;
+                }
                 _ => continue,
             };
             if let Some(last) = self.pictured.insert(subject.clone(), now) {
@@ -226,9 +234,12 @@ pub(super) fn result_of(token: Token) -> String {
 }
 
 fn check_idle(hub: &Hub) -> Verdict {
-    let can = |id: &PoolId| hub.pools[id].staffed && !hub.stopping;
+    let can = |id: &PoolId| hub.pools[id].staffed && hub.pools[id].row.status.dispatches() && !hub.stopping;
     let idle =
         hub.pools.values().find(|pool| pool.free_worker().is_some() && !pool.queue.is_empty() && can(&pool.row.id));
+    let drained = |pool: &&Pool| pool.row.status == PoolStatus::Draining && pool.staffed && pool.load() == 0;
+    let left = hub.pools.values().find(drained);
+    ensure(left.is_none(), || format!("drained: {left:?} has nothing to do and has not ended"))?;
     ensure(idle.is_none(), || format!("idle: a worker of {idle:?} has nothing to do while a task waits"))
 }
 
@@ -240,14 +251,67 @@ fn check_timers(hub: &Hub) -> Verdict {
         count(|timer| matches!(timer, Timer::Wait(_))),
         count(|timer| matches!(timer, Timer::Task(_))),
         count(|timer| matches!(timer, Timer::Picture(_))),
+        count(|timer| matches!(timer, Timer::Stuck(..))),
     ];
+    let draining = hub.pools.values().filter(|pool| pool.drained_by.is_some()).count();
+    let drains = count(|timer| matches!(timer, Timer::Drain(_)));
+    ensure(drains <= draining, || format!("timers: {drains} are set to end {draining} draining pools"))?;
     let needed = [
         hub.watches.by_id.values().filter(|watch| watch.expires_at.is_some()).count(),
         hub.parking.parked.values().filter(|parked| parked.deadline.is_some()).count(),
-        hub.pools.values().map(|pool| pool.waiting).sum(),
+        standing(hub, |standing| matches!(standing, Standing::Delayed(_))),
         hub.pictures.changed.len(),
+        hub.quiet.len(),
     ];
     ensure(set == needed, || format!("timers: set are {set:?}, needed are {needed:?}"))
+}
+
+fn standing(hub: &Hub, is_counted: fn(&Standing) -> bool) -> usize {
+    hub.tasks.open.values().filter(|open| is_counted(&open.standing)).count()
+}
+
+/// Tasks stand where they should: each in one place, no two under one lock, none behind what will never be completed.
+fn check_standing(driver: &Driver) -> Verdict {
+    let hub = &driver.hub;
+    let aside = |standing: &Standing| matches!(standing, Standing::Delayed(_) | Standing::Blocked | Standing::Locked);
+    let waiting: usize = hub.pools.values().map(|pool| pool.waiting).sum();
+    ensure(waiting == standing(hub, aside), || format!("queue: {waiting} tasks are counted as waiting"))?;
+    let mut running = BTreeSet::new();
+    for task in driver.rows.running() {
+        let alone = task.lock.as_ref().is_none_or(|key| running.insert(key.clone()));
+        ensure(alone, || format!("lock: {} runs beside another one with its lock", task.id))?;
+    }
+    for (key, lock) in &hub.tasks.locks.by_key {
+        let held = lock.holder.is_some();
+        ensure(held == running.contains(key), || format!("lock: {key} is held by {:?}", lock.holder))?;
+        for pool in lock.aside.keys().filter(|_| !held) {
+            let candidate = hub.tasks.open.values().find(|open| {
+                open.standing == Standing::Queued && open.task.lock.as_ref() == Some(key) && open.task.pool == *pool
+            });
+            ensure(candidate.is_some(), || format!("lock: {key} is free, and nobody in {pool} has a turn"))?;
+        }
+    }
+    check_needs(driver)
+}
+
+fn check_needs(driver: &Driver) -> Verdict {
+    let tables = &driver.rows.tables;
+    for open in driver.hub.tasks.open.values().filter(|open| open.task.status == TaskStatus::Pending) {
+        let seq = open.task.seq;
+        let needs =
+            tables.dependencies.iter().filter(|(task, _)| *task == seq).map(|(_, needed)| &tables.tasks[needed]);
+        let mut missing = 0;
+        for needed in needs {
+            let hopeless = needed.status.is_final() && needed.status != TaskStatus::Completed;
+            ensure(!hopeless, || format!("needs: {} waits for {:?}", open.task.id, needed))?;
+            missing += usize::from(!needed.status.is_final());
+        }
+        let blocked = open.standing == Standing::Blocked;
+        ensure(missing == open.needs.len() && blocked == (missing > 0), || {
+            format!("needs: {} stands {:?} and counts {:?} of {missing}", open.task.id, open.standing, open.needs)
+        })?;
+    }
+    Ok(())
 }
 
 /// An active watch shows what is stored of what it follows.
@@ -270,7 +334,9 @@ fn check_watches(driver: &Driver) -> Verdict {
 /// A hub that starts from the store knows the same as the one that wrote it.
 fn check_agreement(driver: &Driver) -> Verdict {
     let hub = &driver.hub;
-    let mut fresh = Hub::new(HubSettings { watches_max: 1, watch_timeout: PICTURE_INTERVAL, on_crash: None });
+    let settings =
+        HubSettings { watches_max: 1, watch_timeout: PICTURE_INTERVAL, stuck_after: STUCK_AFTER, on_crash: None };
+    let mut fresh = Hub::new(settings);
     fresh.restore(driver.clock.now(), driver.rows.snapshot());
     ensure(fresh.seq == hub.seq, || format!("numbers: stored is {}, known is {}", fresh.seq, hub.seq))?;
     ensure(fresh.next_token == hub.next_token.max(1), || {

@@ -4,7 +4,7 @@ use super::inputs::pool_row;
 use super::oracle::{Oracle, Verdict, result_of};
 use super::random::Random;
 use crate::clock::{Clock, Timestamp};
-use crate::model::command::Command;
+use crate::model::command::{Command, Written};
 use crate::model::hub::driver::{Driver, Fate, Fault};
 use crate::model::hub::{Input, Run};
 use crate::model::id::{AskId, PoolId, TaskId};
@@ -155,6 +155,10 @@ impl World {
     pub(super) fn talk(&mut self, worker: &(PoolId, u8)) -> Option<Input> {
         let run = self.workers.get(worker)?.front()?;
         let (seq, token) = (run.seq, run.token);
+        if self.random.percent(30) {
+            let written = Written { stdout: self.random.below(10) as u64, stderr: 0 };
+            return Some(Input::Output { seq, token, written });
+        }
         Some(if run.progress && self.random.percent(60) {
             Input::Progress { seq, token, text: "so far".into() }
         } else {
@@ -199,6 +203,12 @@ impl World {
     /// Nothing new comes in and everything works: all that was begun must come to its end.
     pub(super) fn drain(&mut self) -> Verdict {
         self.driver.hire_fails = None;
+        let paused: Vec<PoolId> = self.driver.hub.pools.keys().cloned().collect();
+        for id in paused {
+            let (ask, input) = self.driver.question(Command::ResumePool { id });
+            self.oracle.open.insert(ask);
+            self.batch(vec![input], Fate::Committed)?;
+        }
         for _ in 0..DRAIN_BATCHES_MAX {
             let mut reports = Vec::new();
             while let Some(worker) = self.busy_worker() {

@@ -93,7 +93,7 @@ fn who_would_have_been_answered_by_a_failed_batch_is_answered_by_the_next() {
         desk.occupy();
         desk.add_watch(watch_task("t"));
         let (task, watch) = (desk.wait_task("busy0"), desk.wait_watch("t", 30));
-        let timed = desk.ask(Command::WaitTask { id: TaskId::new("busy1"), timeout: Some(SECOND) });
+        let timed = desk.ask(Command::WaitTask { id: TaskId::new("busy1"), timeout: Some(SECOND), beyond: None });
         let gone = desk.wait_task("busy0");
         let report = desk.report("busy0", Ending::Succeeded);
         desk.rows.foreign_insert("t", "complete", None);

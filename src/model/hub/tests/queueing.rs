@@ -134,7 +134,7 @@ fn the_same_key_in_the_batch_in_which_its_task_ends_is_the_same_task() {
     desk.ask(keyed("one"));
     let report = desk.report("one", Ending::Succeeded);
     let (again, two) = desk.question(keyed("two"));
-    let (wait, waiting) = desk.question(Command::WaitTask { id: TaskId::new("one"), timeout: None });
+    let (wait, waiting) = desk.question(Command::WaitTask { id: TaskId::new("one"), timeout: None, beyond: None });
     let (cancel, cancelling) = desk.question(Command::CancelTask { id: TaskId::new("one") });
     desk.batch(vec![report, two, waiting, cancelling]);
     assert_eq!(submitted(&desk, again), ("one".to_owned(), true));

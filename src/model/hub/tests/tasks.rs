@@ -1,6 +1,7 @@
 //! The table of task states, walked word by word.
 
 use super::*;
+use crate::model::hub::{Cancel, Stop};
 use crate::model::task::{OnCrash, TaskStatus};
 
 /// Does to the task `t` what each word says and compares its states after each.
@@ -205,7 +206,7 @@ fn a_waiter_is_told_the_result_when_the_task_ends() {
 fn a_wait_for_a_task_ends_in_time_and_the_task_goes_on() {
     let mut desk = desk();
     desk.submit("t");
-    let wait = desk.ask(Command::WaitTask { id: TaskId::new("t"), timeout: Some(5 * SECOND) });
+    let wait = desk.ask(Command::WaitTask { id: TaskId::new("t"), timeout: Some(5 * SECOND), beyond: None });
     desk.pass(5 * SECOND);
     assert_eq!(refusal(&desk, wait), Some(Code::TimedOut));
     assert_eq!(desk.state("t"), "running");
@@ -224,7 +225,7 @@ fn cancelling_answers_what_it_did() {
         assert_eq!(refusal(&desk, ask), expected, "{id}");
     }
     let token = desk.rows.task("busy0").token.unwrap();
-    assert_eq!(desk.cancels, [(PoolId::new("local"), 0, token)]);
+    assert_eq!(desk.cancels, [Cancel { pool: PoolId::new("local"), slot: 0, token, stop: Stop::Cancelled }]);
     desk.finish("busy1", Ending::Succeeded);
     let ask = desk.cancel("busy1");
     assert_eq!(refusal(&desk, ask), Some(Code::Conflict));
