@@ -61,7 +61,8 @@ impl Reader for Store {
         let Some(task) = self.read_task(id)? else { return Ok(None) };
         let Some(input) = self.task_input(task.seq)? else { return Ok(None) };
         let outcome = self.read_task_result(task.seq)?;
-        Ok(Some(TaskDetail { task, input, outcome }))
+        let after = self.read_needs(task.seq)?.into_iter().map(|needed| needed.id).collect();
+        Ok(Some(TaskDetail { task, input, outcome, after }))
     }
 
     fn tasks(&mut self, filter: &TaskFilter) -> Result<Page<Task>, ReadError> {

@@ -48,6 +48,10 @@ impl Rows for Store {
         Ok(self.read_task_by_key(key)?)
     }
 
+    fn needs(&mut self, seq: TaskSeq) -> Result<Vec<Task>, RowsError> {
+        Ok(self.read_needs(seq)?)
+    }
+
     fn task_result(&mut self, seq: TaskSeq) -> Result<TaskResult, RowsError> {
         Ok(self.read_task_result(seq)?)
     }

@@ -69,7 +69,8 @@ CREATE TABLE workflows(
 CREATE TABLE search_rows(row INTEGER PRIMARY KEY, message_id TEXT NOT NULL UNIQUE);
 CREATE VIRTUAL TABLE messages_fts USING fts5(content, module, tokenize='porter unicode61');
 INSERT INTO meta(key, value) VALUES
-  ('epoch', lower(hex(randomblob(8)))), ('changes_folded', 0), ('search_indexed', 0), ('token_next', 1);
+  ('epoch', lower(hex(randomblob(8)))), ('changes_folded', 0), ('search_indexed', 0), ('token_next', 1),
+  ('round_robin_next', 0);
 ";
 
 /// Appends to `changes`, in whatever program writes, and does nothing else. INSERT OR REPLACE fires only the first.

@@ -14,10 +14,12 @@ impl Store {
             seq: u64::try_from(number("SELECT COALESCE(MAX(seq), 0) FROM events")?).unwrap_or(0),
             next_token: u64::try_from(self.meta("token_next")?).unwrap_or(1),
             next_task_seq: number("SELECT COALESCE(MAX(task_seq), 0) + 1 FROM tasks")?,
+            round_robin: u64::try_from(self.meta("round_robin_next")?).unwrap_or(0),
             next_watch_id: number("SELECT COALESCE(MAX(watch_id), 0) + 1 FROM watches")?,
             watches: self.read_active_watches()?,
             pools: self.read_pools()?,
             tasks: self.read_open_tasks()?,
+            dependencies: self.read_open_dependencies()?,
         })
     }
 }

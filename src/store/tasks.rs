@@ -10,14 +10,15 @@ use std::time::Duration;
 
 const COLUMNS: &str = "task_seq, task_id, pool_id, status, reason, priority, not_before, timeout_ms, attempt, failures,
   token, retries_max, crashes, on_crash, idempotency_key, question_id, response_id, worker_slot, pid, pid_started,
-  boot_id, exit_code, exit_signal, cancel_requested, created_at, started_at, completed_at";
+  boot_id, exit_code, exit_signal, cancel_requested, created_at, started_at, completed_at, lock_key";
 
 const INSERT: &str = "INSERT INTO tasks(task_seq, task_id, pool_id, status, reason, priority, not_before, timeout_ms,
     attempt, failures, token, retries_max, crashes, on_crash, idempotency_key, question_id, response_id, worker_slot,
-    pid, pid_started, boot_id, exit_code, exit_signal, cancel_requested, created_at, started_at, completed_at)
+    pid, pid_started, boot_id, exit_code, exit_signal, cancel_requested, created_at, started_at, completed_at,
+    lock_key)
   VALUES(:seq, :id, :pool, :status, :reason, :priority, :not_before, :timeout, :attempt, :failures, :token,
     :retries_max, :crashes, :on_crash, :key, :question, :response, :slot, :pid, :pid_started, :boot_id, :exit_code,
-    :exit_signal, :cancel, :created_at, :started_at, :completed_at)
+    :exit_signal, :cancel, :created_at, :started_at, :completed_at, :lock)
   ON CONFLICT(task_seq) DO UPDATE SET status = :status, reason = :reason, not_before = :not_before,
     attempt = :attempt, failures = :failures, token = :token, crashes = :crashes, worker_slot = :slot, pid = :pid,
     pid_started = :pid_started, boot_id = :boot_id, exit_code = :exit_code, exit_signal = :exit_signal,
@@ -42,6 +43,7 @@ impl Store {
             ":crashes": task.crashes,
             ":on_crash": task.on_crash.as_str(),
             ":key": task.key,
+            ":lock": task.lock,
             ":question": task.exchange.as_ref().map(|exchange| exchange.question.as_str()),
             ":response": task.exchange.as_ref().map(|exchange| exchange.response.as_str()),
             ":slot": task.slot,
@@ -121,6 +123,35 @@ impl Store {
         Ok(result.optional()?.unwrap_or_default())
     }
 
+    pub(super) fn put_dependency(&self, seq: TaskSeq, needs: TaskSeq) -> Result<(), StoreError> {
+        self.db
+            .prepare_cached("INSERT INTO task_dependencies(task_seq, needs_seq) VALUES(?1, ?2)")?
+            .execute((seq.0, needs.0))?;
+        Ok(())
+    }
+
+    /// The tasks that a task needs, in the order of submission.
+    pub(super) fn read_needs(&self, seq: TaskSeq) -> Result<Vec<Task>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM tasks WHERE task_seq IN
+               (SELECT needs_seq FROM task_dependencies WHERE task_seq = ?1) ORDER BY task_seq"
+        );
+        let mut statement = self.db.prepare_cached(&sql)?;
+        Ok(statement.query_map([seq.0], task)?.collect::<Result<_, _>>()?)
+    }
+
+    /// Of the open tasks, which needs which other open one.
+    pub(super) fn read_open_dependencies(&self) -> Result<Vec<(TaskSeq, TaskSeq)>, StoreError> {
+        let mut statement = self.db.prepare(
+            "SELECT d.task_seq, d.needs_seq FROM tasks AS t
+               JOIN task_dependencies AS d ON d.task_seq = t.task_seq
+               JOIN tasks AS n ON n.task_seq = d.needs_seq
+             WHERE t.status = 'pending' AND n.status IN ('pending', 'running') ORDER BY d.task_seq, d.needs_seq",
+        )?;
+        let rows = statement.query_map([], |row| Ok((TaskSeq(row.get(0)?), TaskSeq(row.get(1)?))))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     pub(super) fn read_open_tasks(&self) -> Result<Vec<Task>, StoreError> {
         let sql =
             format!("SELECT {COLUMNS} FROM tasks WHERE status IN ('pending', 'running') ORDER BY pool_id, task_seq");
@@ -186,6 +217,7 @@ fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
         created_at: value::timestamp(row, 24)?,
         started_at: value::timestamp_or_null(row, 25)?,
         completed_at: value::timestamp_or_null(row, 26)?,
+        lock: row.get(27)?,
     })
 }
 

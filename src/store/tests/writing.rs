@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::model::id::{PoolId, TaskId, TaskSeq, Token};
-use crate::model::pool::{ExecutorKind, PoolRow, PoolStatus};
+use crate::model::pool::{ExecutorKind, OnStuck, PoolRow, PoolStatus};
 use crate::model::rows::Rows;
 use crate::model::task::{Exchange, OnCrash, Process, Reason, Task, TaskInput, TaskResult, TaskStatus, sample};
 use crate::ports::Reader;
+use std::collections::BTreeMap;
 
 fn pool(id: &str) -> PoolRow {
     PoolRow {
@@ -14,14 +15,17 @@ fn pool(id: &str) -> PoolRow {
         executor: ExecutorKind::Echo,
         command: Some(vec!["sh".to_owned(), "-c".to_owned(), "echo \"ä\"".to_owned()]),
         directory: Some("/srv".to_owned()),
+        environment: BTreeMap::from([("KEY".to_owned(), "v=1".to_owned())]),
+        on_stuck: OnStuck::Kill,
         queue_max: 77,
         timeout: Duration::from_millis(1_234_567),
-        status: PoolStatus::Stopped,
+        status: PoolStatus::Paused,
         submitted: 9,
         completed: 5,
         failed: 3,
         created_at: Timestamp::from_micros(1_790_000_000_123_456),
         started_at: Some(Timestamp::from_micros(1_790_000_000_123_457)),
+        deleted_at: None,
     }
 }
 
@@ -42,6 +46,7 @@ fn full_task() -> Task {
         retries_max: 5,
         crashes: 1,
         on_crash: OnCrash::Requeue,
+        lock: Some("repo".to_owned()),
         key: Some("key".to_owned()),
         exchange: Some(Exchange { question: MessageId::new("q"), response: MessageId::new("r") }),
         slot: Some(2),
