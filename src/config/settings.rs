@@ -37,6 +37,7 @@ pub struct Executor {
     pub command: Vec<String>,
     pub timeout: Duration,
     pub kill_grace: Duration,
+    pub stuck_after: Duration,
     pub queue_max: u32,
     /// `None`: as the kind of task has it.
     pub on_crash: Option<OnCrash>,
@@ -200,6 +201,18 @@ pub static SETTINGS: &[Setting] = &[
         flag: None,
         about: "How many tasks may wait in a pool, unless the pool says so itself.",
         kind: Kind::Count { default: 1000, least: 1, most: 1_000_000, field: |c| &mut c.executor.queue_max },
+    },
+    Setting {
+        section: "executor",
+        name: "stuck_after_seconds",
+        flag: None,
+        about: "A worker whose task has written nothing for so long counts as stuck; `pool create --on-stuck` says what then.",
+        kind: Kind::Seconds {
+            default: 300.0,
+            least: 1.0,
+            most: SECONDS_PER_WEEK,
+            field: |c| &mut c.executor.stuck_after,
+        },
     },
     Setting {
         section: "executor",

@@ -2,14 +2,17 @@
 
 use super::wire::{self, Request};
 use crate::clock::{Clock, new_id};
-use crate::model::command::{AddWatch, Ask, Command, IntoThread, Party, Refusal, Send, Submit};
+use crate::model::command::{
+    AddWatch, Ask, Command, Destination, IntoThread, Party, Refusal, Seen, Selector, Send, Submit, Written,
+};
 use crate::model::id::{MessageId, ModuleName, PoolId, TaskId, ThreadId, is_name};
 use crate::model::limits;
 use crate::model::message::Status;
-use crate::model::pool::{ExecutorKind, PoolRow, PoolStatus};
+use crate::model::pool::{ExecutorKind, OnStuck, PoolRow};
 use crate::model::task::{OnCrash, TaskInput};
 use crate::ports::{IdKind, Reader, Readers, Resolved};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,11 +63,20 @@ pub(super) fn command(
         Request::PoolCreate(args) => Command::CreatePool(pool(args, defaults, clock)?),
         Request::PoolList(_) => Command::ListPools,
         Request::PoolStatus(args) => Command::ShowPool { id: pool_id(&args.pool_id) },
-        Request::TaskSubmit(args) => Command::Submit(submit(args, defaults)?),
+        Request::PoolHealth(args) => Command::PoolHealth { id: args.pool_id.as_deref().map(pool_id) },
+        Request::PoolPause(args) => Command::PausePool { id: pool_id(&args.pool_id) },
+        Request::PoolResume(args) => Command::ResumePool { id: pool_id(&args.pool_id) },
+        Request::PoolDelete(args) => Command::DeletePool {
+            id: pool_id(&args.pool_id),
+            timeout: args.timeout_seconds.map_or(Ok(limits::DRAIN), |seconds| duration("timeout_seconds", seconds))?,
+        },
+        Request::TaskSubmit(args) => Command::Submit(submit(args, defaults, ids)?),
         Request::TaskWait(args) => Command::WaitTask {
             id: TaskId::from(ids.resolve(IdKind::Task, &args.task_id)?),
             timeout: args.timeout_seconds.map(|seconds| duration("timeout_seconds", seconds)).transpose()?,
+            beyond: beyond(args),
         },
+        Request::TaskRetry(args) => Command::RetryTask { id: TaskId::from(ids.resolve(IdKind::Task, &args.task_id)?) },
         Request::TaskCancel(args) => {
             Command::CancelTask { id: TaskId::from(ids.resolve(IdKind::Task, &args.task_id)?) }
         }
@@ -168,7 +180,47 @@ fn ask(args: &wire::Ask, defaults: &Defaults) -> Result<Ask, Refusal> {
     })
 }
 
-fn submit(args: &wire::TaskSubmit, defaults: &Defaults) -> Result<Submit, Refusal> {
+/// A stream that is not named is never written far enough.
+fn beyond(args: &wire::TaskWait) -> Option<Seen> {
+    let named = args.stdout_beyond.is_some() || args.stderr_beyond.is_some();
+    let never = u64::MAX;
+    named.then(|| Seen {
+        attempt: args.attempt,
+        written: Written { stdout: args.stdout_beyond.unwrap_or(never), stderr: args.stderr_beyond.unwrap_or(never) },
+    })
+}
+
+fn destination(args: &wire::TaskSubmit, defaults: &Defaults) -> Result<Destination, Refusal> {
+    match (&args.pool_id, &args.selector, &args.group) {
+        (Some(_), None, Some(_)) | (Some(_), Some(_), _) => {
+            Err(Refusal::bad_request("give either pool_id, or selector and group"))
+        }
+        (Some(id), None, None) => Ok(Destination::Pool(pool_id(id))),
+        (None, None, None) => Ok(Destination::Pool(defaults.pool.clone())),
+        (None, selector, group) => {
+            let selector = self::selector(selector.as_deref().unwrap_or("least_loaded"))?;
+            let group = group.as_deref().map(|group| name("group", group)).transpose()?;
+            Ok(Destination::Route { selector, group })
+        }
+    }
+}
+
+fn selector(word: &str) -> Result<Selector, Refusal> {
+    match word {
+        "least_loaded" => Ok(Selector::LeastLoaded),
+        "round_robin" => Ok(Selector::RoundRobin),
+        "random" => Ok(Selector::Random(random())),
+        _ => Err(Refusal::bad_request(format!("Unknown selector strategy: {word}"))),
+    }
+}
+
+/// Half of the digits of a new id are random.
+fn random() -> u64 {
+    let id = new_id();
+    u64::from_str_radix(&id[id.len() - 12..], 16).unwrap_or(0)
+}
+
+fn submit(args: &wire::TaskSubmit, defaults: &Defaults, ids: &mut Ids<'_>) -> Result<Submit, Refusal> {
     content("prompt", &args.prompt)?;
     let priority = args.priority.unwrap_or(0);
     if !(limits::PRIORITY_MIN..=limits::PRIORITY_MAX).contains(&priority) {
@@ -187,7 +239,7 @@ fn submit(args: &wire::TaskSubmit, defaults: &Defaults) -> Result<Submit, Refusa
     };
     Ok(Submit {
         id: TaskId::from(new_id()),
-        pool: args.pool_id.as_deref().map_or_else(|| defaults.pool.clone(), pool_id),
+        to: destination(args, defaults)?,
         input: TaskInput {
             prompt: args.prompt.clone(),
             context: object("context", args.context.as_ref())?,
@@ -200,10 +252,20 @@ fn submit(args: &wire::TaskSubmit, defaults: &Defaults) -> Result<Submit, Refusa
             Some("") => return Err(Refusal::bad_request("key is empty; leave it out, or give it a text")),
             _ => bounded("key", args.key.clone(), limits::ID_BYTES_MAX)?,
         },
+        lock: bounded("lock", args.lock.clone(), limits::ID_BYTES_MAX)?,
+        after: after(&args.after, ids)?,
         delay: args.delay_seconds.map_or(Ok(Duration::ZERO), |seconds| duration("delay_seconds", seconds))?,
         retries_max,
         on_crash: args.on_crash.as_deref().map(on_crash).transpose()?,
     })
+}
+
+fn after(given: &[String], ids: &mut Ids<'_>) -> Result<Vec<TaskId>, Refusal> {
+    if given.len() > limits::AFTER_MAX {
+        let most = limits::AFTER_MAX;
+        return Err(Refusal::bad_request(format!("after names {} tasks; at most {most} are", given.len())));
+    }
+    given.iter().map(|id| Ok(TaskId::from(ids.resolve(IdKind::Task, id)?))).collect()
 }
 
 fn pool(args: &wire::PoolCreate, defaults: &Defaults, clock: &dyn Clock) -> Result<PoolRow, Refusal> {
@@ -220,21 +282,51 @@ fn pool(args: &wire::PoolCreate, defaults: &Defaults, clock: &dyn Clock) -> Resu
     if queue_max == 0 || queue_max > 1_000_000 {
         return Err(Refusal::bad_request(format!("queue_max is {queue_max}; it goes from 1 to 1000000")));
     }
+    let id = match &args.pool_id {
+        Some(id) => name("pool_id", id)?,
+        None => auto_pool_id(),
+    };
+    let timeout = task_timeout(args.timeout_seconds)?.unwrap_or(defaults.task_timeout);
+    let row = PoolRow::new(PoolId::from(id), executor, queue_max, timeout, clock.wall());
     Ok(PoolRow {
-        id: PoolId::from(name("pool_id", &args.pool_id)?),
         group: args.group.as_deref().map(|group| name("group", group)).transpose()?,
-        executor,
         command: args.command.clone(),
         directory: args.dir.as_deref().map(|dir| absolute("dir", dir)).transpose()?,
-        queue_max,
-        timeout: task_timeout(args.timeout_seconds)?.unwrap_or(defaults.task_timeout),
-        status: PoolStatus::Running,
-        submitted: 0,
-        completed: 0,
-        failed: 0,
-        created_at: clock.wall(),
-        started_at: None,
+        environment: environment(&args.env)?,
+        on_stuck: args.on_stuck.as_deref().map_or(Ok(OnStuck::default()), on_stuck)?,
+        ..row
     })
+}
+
+/// A name for a pool that was given none: `pool_` and eight random hexadecimal digits.
+fn auto_pool_id() -> String {
+    let id = new_id();
+    format!("pool_{}", &id[id.len() - 8..])
+}
+
+/// What a pool adds to the environment of its tasks.
+fn environment(given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Refusal> {
+    let bytes: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > limits::JSON_BYTES_MAX {
+        return Err(Refusal::bad_request(format!("env has {bytes} bytes; at most {} are", limits::JSON_BYTES_MAX)));
+    }
+    for (name, value) in given {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(Refusal::bad_request(format!(
+                "env has {name:?}, which is no name of a variable, or a NUL in it"
+            )));
+        }
+        if name.starts_with("CLAUDE_COMMS_") {
+            return Err(Refusal::bad_request(format!(
+                "env has {name:?}; names with CLAUDE_COMMS_ are the daemon's own"
+            )));
+        }
+    }
+    Ok(given.clone())
+}
+
+fn on_stuck(word: &str) -> Result<OnStuck, Refusal> {
+    OnStuck::parse(word).ok_or_else(|| Refusal::bad_request(format!("on_stuck is {word:?}; it is report or kill")))
 }
 
 /// `pool_local` is what the original calls the default pool.

@@ -55,7 +55,8 @@ pub(super) fn answer(request: &Request, reader: &mut dyn Reader) -> Answer {
         Request::TaskShow(args) => {
             let id = resolve(reader, IdKind::Task, &args.task_id)?;
             let found = reader.task(&TaskId::new(&id))?.ok_or_else(|| no_task(&id))?;
-            raw(&shown::task(&found.task, Some(found.input), found.outcome))
+            let after = found.after.iter().map(ToString::to_string).collect();
+            raw(&wire::Task { after: Some(after), ..shown::task(&found.task, Some(found.input), found.outcome) })
         }
         Request::TaskList(args) => raw(&tasks(args, reader)?),
         Request::TaskLog(args) => raw(&log(args, reader)?),
@@ -249,6 +250,7 @@ fn log(args: &wire::TaskLog, reader: &mut dyn Reader) -> Result<wire::Log, Refus
     }
     Ok(wire::Log {
         task_id: id,
+        attempt: task.attempt,
         stream: args.stream.clone().unwrap_or_else(|| "stdout".to_owned()),
         text: String::from_utf8_lossy(&part.bytes).into_owned(),
         next: part.next,

@@ -4,7 +4,7 @@ use super::wire;
 use crate::clock::Timestamp;
 use crate::model::command::{Answer, Refusal, TaskView, Waited};
 use crate::model::message::{Message, Status, Thread};
-use crate::model::pool::{PoolStatus, PoolView, WorkerView};
+use crate::model::pool::{Health, PoolStatus, PoolView, WorkerView};
 use crate::model::task::{self, Reason, Task, TaskInput, TaskResult};
 use crate::model::watch::Watch;
 use crate::ports::{Module, Page};
@@ -101,9 +101,13 @@ pub(super) fn pool(view: &PoolView) -> wire::Pool {
         pool_id: row.id.to_string(),
         status: row.status.as_str().to_owned(),
         running: row.status == PoolStatus::Running,
+        health: view.health().as_str().to_owned(),
+        group: row.group.clone(),
         executor: row.executor.as_str().to_owned(),
         command: row.command.clone(),
         dir: row.directory.clone(),
+        env: row.environment.keys().cloned().collect(),
+        on_stuck: row.on_stuck.as_str().to_owned(),
         workers_count: view.workers.len(),
         queue_size: view.queue_size,
         queue_max: row.queue_max,
@@ -115,8 +119,32 @@ pub(super) fn pool(view: &PoolView) -> wire::Pool {
         timeout_seconds: row.timeout.as_secs_f64(),
         created_at: row.created_at.to_string(),
         started_at: time(row.started_at),
-        workers: view.workers.iter().map(|worker| self::worker(view, worker)).collect(),
+        workers: workers(view),
     }
+}
+
+pub(super) fn pool_health(view: &PoolView) -> wire::PoolHealthReport {
+    wire::PoolHealthReport {
+        pool_id: view.row.id.to_string(),
+        status: view.health().as_str().to_owned(),
+        workers_healthy: view.workers_healthy(),
+        workers_total: view.workers.len(),
+        worker_health: workers(view),
+    }
+}
+
+pub(super) fn all_health(views: &[PoolView]) -> wire::ManagerHealth {
+    wire::ManagerHealth {
+        // Who answers is running.
+        pool_manager_running: true,
+        pools_total: views.len(),
+        pools_healthy: views.iter().filter(|view| view.health() == Health::Healthy).count(),
+        pool_details: views.iter().map(pool_health).collect(),
+    }
+}
+
+fn workers(view: &PoolView) -> Vec<wire::Worker> {
+    view.workers.iter().map(|worker| self::worker(view, worker)).collect()
 }
 
 fn worker(pool: &PoolView, worker: &WorkerView) -> wire::Worker {
@@ -125,7 +153,7 @@ fn worker(pool: &PoolView, worker: &WorkerView) -> wire::Worker {
     wire::Worker {
         worker_id: task::worker_id(&pool.row.id, worker.slot),
         pool_id: pool.row.id.to_string(),
-        running: pool.row.status == PoolStatus::Running,
+        running: pool.staffed,
         healthy: worker.healthy,
         status: worker.status.to_owned(),
         tasks_processed: processed,
@@ -171,6 +199,8 @@ pub(super) fn task(task: &Task, input: Option<TaskInput>, outcome: TaskResult) -
         timeout_seconds: task.timeout.as_secs_f64(),
         on_crash: task.on_crash.as_str().to_owned(),
         key: task.key.clone(),
+        lock: task.lock.clone(),
+        after: None,
         pid: task.process.as_ref().map(|process| process.pid),
         usage: json(outcome.usage),
         created_at: task.created_at.to_string(),

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// Version of the protocol.
 pub const VERSION: u32 = 1;
@@ -107,11 +108,16 @@ requests! {
     PoolCreate(PoolCreate) = "pool.create",
     PoolList(Empty) = "pool.list",
     PoolStatus(PoolId) = "pool.status",
+    PoolHealth(PoolHealth) = "pool.health",
+    PoolPause(PoolId) = "pool.pause",
+    PoolResume(PoolId) = "pool.resume",
+    PoolDelete(PoolDelete) = "pool.delete",
     TaskSubmit(TaskSubmit) = "task.submit",
     TaskShow(TaskId) = "task.show",
     TaskList(TaskList) = "task.list",
     TaskWait(TaskWait) = "task.wait",
     TaskCancel(TaskId) = "task.cancel",
+    TaskRetry(TaskId) = "task.retry",
     TaskLog(TaskLog) = "task.log",
     EventFollow(EventFollow) = "event.follow",
     DaemonStop(Empty) = "daemon.stop",
@@ -194,24 +200,41 @@ args! {
         #[serde(default)] no_wait: bool,
     }
     PoolCreate {
-        pool_id: String,
+        /// Without one it gets a name: `pool_` and eight hexadecimal digits.
+        #[serde(skip_serializing_if = "Option::is_none")] pool_id: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")] executor: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")] command: Option<Vec<String>>,
         #[serde(skip_serializing_if = "Option::is_none")] group: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")] dir: Option<String>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")] env: BTreeMap<String, String>,
         #[serde(skip_serializing_if = "Option::is_none")] queue_max: Option<usize>,
         #[serde(skip_serializing_if = "Option::is_none")] timeout_seconds: Option<f64>,
+        /// report (default) or kill.
+        #[serde(skip_serializing_if = "Option::is_none")] on_stuck: Option<String>,
     }
     PoolId { pool_id: String, }
+    PoolHealth { #[serde(skip_serializing_if = "Option::is_none")] pool_id: Option<String>, }
+    PoolDelete {
+        pool_id: String,
+        #[serde(skip_serializing_if = "Option::is_none")] timeout_seconds: Option<f64>,
+    }
     TaskSubmit {
         prompt: String,
         #[serde(skip_serializing_if = "Option::is_none")] pool_id: Option<String>,
+        /// Instead of `pool_id`: least_loaded, round_robin or random.
+        #[serde(skip_serializing_if = "Option::is_none")] selector: Option<String>,
+        /// With `selector`: only pools of this group.
+        #[serde(skip_serializing_if = "Option::is_none")] group: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")] context: Option<Value>,
         #[serde(skip_serializing_if = "Option::is_none")] dir: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")] system_prompt: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")] priority: Option<i32>,
         #[serde(skip_serializing_if = "Option::is_none")] timeout_seconds: Option<f64>,
         #[serde(skip_serializing_if = "Option::is_none")] key: Option<String>,
+        /// Tasks with the same one run one at a time, in whatever pools they are.
+        #[serde(skip_serializing_if = "Option::is_none")] lock: Option<String>,
+        /// Tasks that must be completed before.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")] after: Vec<String>,
         #[serde(skip_serializing_if = "Option::is_none")] delay_seconds: Option<f64>,
         #[serde(skip_serializing_if = "Option::is_none")] retries: Option<u32>,
         #[serde(skip_serializing_if = "Option::is_none")] on_crash: Option<String>,
@@ -226,6 +249,11 @@ args! {
     TaskWait {
         task_id: String,
         #[serde(skip_serializing_if = "Option::is_none")] timeout_seconds: Option<f64>,
+        /// Answered as well when its log of standard output is longer than this.
+        #[serde(skip_serializing_if = "Option::is_none")] stdout_beyond: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")] stderr_beyond: Option<u64>,
+        /// With one of these: answered at once when this is not the attempt that it has come to.
+        #[serde(skip_serializing_if = "Option::is_none")] attempt: Option<u32>,
     }
     TaskLog {
         task_id: String,
@@ -410,9 +438,14 @@ pub struct Pool {
     pub pool_id: String,
     pub status: String,
     pub running: bool,
+    pub health: String,
+    pub group: Option<String>,
     pub executor: String,
     pub command: Option<Vec<String>>,
     pub dir: Option<String>,
+    /// Names only: values may be secrets.
+    pub env: Vec<String>,
+    pub on_stuck: String,
     pub workers_count: usize,
     pub queue_size: usize,
     pub queue_max: usize,
@@ -446,6 +479,33 @@ pub struct Worker {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Pools {
     pub pools: Vec<Pool>,
+}
+
+/// Result of `pool.health` for one pool.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PoolHealthReport {
+    pub pool_id: String,
+    /// healthy, degraded or not_running.
+    pub status: String,
+    pub workers_healthy: usize,
+    pub workers_total: usize,
+    pub worker_health: Vec<Worker>,
+}
+
+/// Result of `pool.health` for all of them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ManagerHealth {
+    pub pool_manager_running: bool,
+    pub pools_total: usize,
+    pub pools_healthy: usize,
+    pub pool_details: Vec<PoolHealthReport>,
+}
+
+/// Result of `pool.delete`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Deleted {
+    pub pool_id: String,
+    pub deleted: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -487,6 +547,10 @@ pub struct Task {
     pub timeout_seconds: f64,
     pub on_crash: String,
     pub key: Option<String>,
+    pub lock: Option<String>,
+    /// The tasks that it waits or waited for; only by `task.show`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Vec<String>>,
     pub pid: Option<u32>,
     pub usage: Option<Value>,
     pub created_at: String,
@@ -505,6 +569,8 @@ pub struct Tasks {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Log {
     pub task_id: String,
+    /// The attempt whose output this is.
+    pub attempt: u32,
     pub stream: String,
     /// Text as far as it is UTF-8; what is not is replaced.
     pub text: String,

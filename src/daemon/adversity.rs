@@ -180,7 +180,7 @@ impl HubLoop {
 
 /// What is kept until it can be written. What is said of how far a task has got will be said again.
 fn is_fact(input: &Input) -> bool {
-    !matches!(input, Input::Ask { .. } | Input::Progress { .. } | Input::Changes(_))
+    !matches!(input, Input::Ask { .. } | Input::Progress { .. } | Input::Output { .. } | Input::Changes(_))
 }
 
 fn cannot_write(reason: &str) -> Refusal {

@@ -153,8 +153,11 @@ impl HubLoop {
             self.staff.assign(Order { run, input });
         }
         self.fresh.clear();
-        for (pool, slot, token) in effects.cancels {
-            self.staff.cancel(&pool, slot, token);
+        for cancel in &effects.cancels {
+            self.staff.cancel(cancel);
+        }
+        for pool in &effects.dismissed {
+            self.staff.dismiss(pool);
         }
         self.feed.publish(events);
         for (pool, ask) in effects.staff {

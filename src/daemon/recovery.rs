@@ -9,7 +9,7 @@ use crate::executor::orphans;
 use crate::feed::{Feed, encode};
 use crate::model::hub::{Effects, Hub, HubSettings, Input};
 use crate::model::id::PoolId;
-use crate::model::pool::{ExecutorKind, PoolRow, PoolStatus};
+use crate::model::pool::{ExecutorKind, PoolRow};
 use crate::model::rows::{Snapshot, Write};
 use crate::model::task::OnCrash;
 use crate::ports::StoredEvent;
@@ -42,6 +42,7 @@ pub(super) fn recover(config: &Config, paths: &Paths, clock: &dyn Clock) -> Resu
     let mut hub = Hub::new(HubSettings {
         watches_max: config.daemon.max_messages as usize,
         watch_timeout: config.watch.timeout,
+        stuck_after: config.executor.stuck_after,
         on_crash: config.executor.on_crash.map(|on_crash| match on_crash {
             config::OnCrash::Requeue => OnCrash::Requeue,
             config::OnCrash::Fail => OnCrash::Fail,
@@ -105,21 +106,8 @@ fn take_over_tasks(hub: &mut Hub, store: &mut Store, config: &Config, clock: &dy
 }
 
 fn first_pool(config: &Config, clock: &dyn Clock) -> PoolRow {
-    PoolRow {
-        id: PoolId::new(DEFAULT_POOL),
-        group: None,
-        executor: ExecutorKind::Command,
-        command: None,
-        directory: None,
-        queue_max: config.executor.queue_max as usize,
-        timeout: config.executor.timeout,
-        status: PoolStatus::Running,
-        submitted: 0,
-        completed: 0,
-        failed: 0,
-        created_at: clock.wall(),
-        started_at: None,
-    }
+    let queue_max = config.executor.queue_max as usize;
+    PoolRow::new(PoolId::new(DEFAULT_POOL), ExecutorKind::Command, queue_max, config.executor.timeout, clock.wall())
 }
 
 /// Starts the workers of every pool; from here on tasks are dispatched.

@@ -75,13 +75,11 @@ impl HubLoop {
 
     pub(super) fn worker_died(&mut self, pool: PoolId, slot: u8) -> Vec<Input> {
         log::error!("worker {slot} of pool {pool} died");
+        let Some(row) = self.hub.pool_row(&pool) else { return Vec::new() };
         let now = self.clock.tick();
         self.replaced.retain(|at| now.since(*at) < REPLACE_WINDOW);
         self.replaced.push(now);
-        let replaced = match self.hub.pool_row(&pool) {
-            Some(row) if self.replaced.len() <= REPLACEMENTS_MAX => self.staff.replace(row, slot).is_ok(),
-            _ => false,
-        };
+        let replaced = self.replaced.len() <= REPLACEMENTS_MAX && self.staff.replace(row, slot).is_ok();
         if !replaced {
             self.exit_code = EXIT_INTERNAL;
             self.begin_stop();

@@ -3,7 +3,8 @@
 use super::inbox::{DeathNotice, Inbox, Letter};
 use crate::clock::Clock;
 use crate::executor::{self, Job, Wake, task_directory};
-use crate::model::hub::{Input, Run};
+use crate::model::command::Written;
+use crate::model::hub::{Cancel, Input, Run, Stop};
 use crate::model::id::{PoolId, TaskSeq, Token};
 use crate::model::limits::{RESULT_BYTES_MAX, WORKERS_PER_POOL};
 use crate::model::pool::{ExecutorKind, PoolRow};
@@ -75,6 +76,11 @@ impl Staff {
         Ok(())
     }
 
+    /// Ends the threads of a pool that has nothing to do any more, and waits for them: they are all idle.
+    pub(super) fn dismiss(&mut self, pool: &PoolId) {
+        self.pools.remove(pool);
+    }
+
     /// Puts a new thread in the place of one that died.
     pub(super) fn replace(&mut self, pool: &PoolRow, slot: u8) -> io::Result<()> {
         let worker = Worker::start(pool, slot, &self.workplace)?;
@@ -96,9 +102,14 @@ impl Staff {
         }
     }
 
-    pub(super) fn cancel(&self, pool: &PoolId, slot: u8, token: Token) {
-        if let Some(worker) = self.pools.get(pool).and_then(|workers| workers.get(usize::from(slot))) {
-            worker.wake.ask(token.0, executor::Stop::Cancel);
+    pub(super) fn cancel(&self, cancel: &Cancel) {
+        let workers = self.pools.get(&cancel.pool);
+        if let Some(worker) = workers.and_then(|workers| workers.get(usize::from(cancel.slot))) {
+            let stop = match cancel.stop {
+                Stop::Cancelled => executor::Stop::Cancel,
+                Stop::Stuck => executor::Stop::Stuck,
+            };
+            worker.wake.ask(cancel.token.0, stop);
         }
     }
 
@@ -126,6 +137,7 @@ impl Worker {
         let mut bench = Bench {
             kind: pool.executor,
             command: pool.command.clone().unwrap_or_else(|| workplace.command.clone()),
+            environment: environment(pool, workplace),
             wake: wake.clone(),
             workplace: Arc::clone(workplace),
             store: None,
@@ -140,10 +152,18 @@ impl Worker {
     }
 }
 
+/// What is configured for all, then the pool's own, which wins.
+fn environment(pool: &PoolRow, workplace: &Workplace) -> Vec<(String, String)> {
+    let mut all = workplace.environment.clone();
+    all.extend(pool.environment.clone());
+    all.into_iter().collect()
+}
+
 /// A worker's own place: its connection to the store, and how its pool runs tasks.
 struct Bench {
     kind: ExecutorKind,
     command: Vec<String>,
+    environment: Vec<(String, String)>,
     wake: Wake,
     workplace: Arc<Workplace>,
     store: Option<Store>,
@@ -217,7 +237,7 @@ impl Bench {
             context: input.context,
             system_prompt: input.system_prompt,
             directory: PathBuf::from(input.directory.unwrap_or_default()),
-            environment: place.environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            environment: self.environment.clone(),
             timeout: run.timeout,
             grace: place.kill_grace,
             stop_grace: place.stop_grace,
@@ -243,6 +263,11 @@ impl executor::Observer for Observer<'_> {
         self.inbox.put(Letter::Fact(Input::Started { seq, token, process }));
     }
 
+    fn output(&mut self, stdout: u64, stderr: u64) {
+        let (seq, token) = (self.run.seq, self.run.token);
+        self.inbox.put(Letter::Fact(Input::Output { seq, token, written: Written { stdout, stderr } }));
+    }
+
     fn progress(&mut self, text: &str) {
         if self.run.progress {
             let (seq, token) = (self.run.seq, self.run.token);
@@ -260,6 +285,7 @@ fn report(run: &Run, finished: executor::Finished) -> Report {
             executor::Ending::Succeeded => Ending::Succeeded,
             executor::Ending::Failed => Ending::Failed,
             executor::Ending::TimedOut => Ending::TimedOut,
+            executor::Ending::Stuck => Ending::Stuck,
             executor::Ending::Cancelled => Ending::Cancelled,
             executor::Ending::Shutdown => Ending::Interrupted,
             executor::Ending::NotStarted => Ending::NotStarted,
