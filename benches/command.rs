@@ -67,7 +67,7 @@ fn idle_daemon() {
         let mut client = daemon.client();
         for number in 0..IDLE_POOLS {
             let pool_id = format!("idle-{number}");
-            let pool = PoolCreate { pool_id, executor: Some("echo".into()), ..PoolCreate::default() };
+            let pool = PoolCreate { pool_id: Some(pool_id), executor: Some("echo".into()), ..PoolCreate::default() };
             client.call::<serde_json::Value>(&Request::PoolCreate(pool)).unwrap();
         }
         drop(client);

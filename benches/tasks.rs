@@ -21,7 +21,7 @@ const SINGLE: usize = 500;
 fn main() {
     let daemon = Daemon::start();
     let mut client = daemon.client();
-    let pool = PoolCreate { pool_id: "echo".into(), executor: Some("echo".into()), ..PoolCreate::default() };
+    let pool = PoolCreate { pool_id: Some("echo".into()), executor: Some("echo".into()), ..PoolCreate::default() };
     client.call::<serde_json::Value>(&Request::PoolCreate(pool)).unwrap();
 
     let peer = is_installed("beanstalkd");
@@ -58,7 +58,7 @@ fn main() {
     }
 
     let pool = PoolCreate {
-        pool_id: "true".into(),
+        pool_id: Some("true".into()),
         command: Some(vec!["true".into()]),
         dir: Some("/".into()),
         ..PoolCreate::default()

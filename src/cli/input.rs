@@ -95,6 +95,14 @@ pub(super) fn seconds(text: &str) -> Result<f64, String> {
     if (0.0..f64::INFINITY).contains(&seconds) { Ok(seconds) } else { Err("it must be 0 or more".to_owned()) }
 }
 
+/// `NAME=VALUE`, as for env(1).
+pub(super) fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("give a variable and its value, like RUST_LOG=debug".to_owned()),
+    }
+}
+
 /// A JSON object.
 pub(super) fn object(text: &str) -> Result<Value, String> {
     match serde_json::from_str(text) {
@@ -142,6 +150,13 @@ mod tests {
         assert_eq!(party(Some(format!("{whole}/none"))).unwrap_err().exit_code(), 5);
         let here = env::current_dir().unwrap().display().to_string();
         assert_eq!(party(None).unwrap(), here);
+    }
+
+    #[test]
+    fn a_variable_has_a_name_and_a_value() {
+        assert_eq!(variable("A=b=c"), Ok(("A".to_owned(), "b=c".to_owned())));
+        assert_eq!(variable("A="), Ok(("A".to_owned(), String::new())));
+        assert!(variable("A").is_err() && variable("=b").is_err());
     }
 
     #[test]

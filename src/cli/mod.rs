@@ -2,6 +2,7 @@
 
 mod args;
 mod ask;
+mod batch;
 mod config;
 mod daemon;
 mod demo;
@@ -17,6 +18,7 @@ mod poll;
 mod pool;
 mod session;
 mod stop;
+mod submit;
 mod table;
 mod task;
 mod thread;

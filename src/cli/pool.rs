@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::exit::{Failure, OK, Outcome};
+use super::exit::{FAILED, Failure, OK, Outcome};
 use super::input;
 use super::output::Output;
 use super::session::{Session, read};
 use super::table::{self, Details};
-use super::task;
+use super::{batch, submit};
 use crate::control::PATIENCE;
 use crate::control::wire::{self, Request};
 
@@ -20,7 +20,9 @@ Examples:
   claude-comms pool run tests parser                    prints the result; exit code 1 when it failed
   claude-comms pool run local --timeout 20m - < prompt.txt
   claude-comms pool run local --no-wait 'Tidy up the docs'   prints the task's id
-  claude-comms pool status tests
+  claude-comms pool batch tests --retries 1 < prompts.txt    the results in order
+  claude-comms pool route --selector round_robin 'Check the links'
+  claude-comms pool delete tests --timeout 10m
 
 A pool has three workers and runs three tasks at a time; the others wait in its queue. The pool `local` always exists.
 COMMAND gets the prompt in place of {prompt}, or on standard input. A PROMPT of - is read from standard input.";
@@ -36,14 +38,44 @@ pub(super) enum Verb {
         /// The pool
         id: String,
     },
+    /// Say how the workers are; exit code 1 when one is not well
+    Health {
+        /// The pool; else all of them
+        id: Option<String>,
+    },
     /// Have a pool perform a task, and print the result
-    Run(Run),
+    Run(submit::Run),
+    /// Have many tasks performed, and print their results in order
+    Batch(batch::Batch),
+    /// Have a task performed by whichever pool suits, and print the result
+    Route(submit::Route),
+    /// Begin no more tasks; those that run go on, and new ones are taken
+    Pause {
+        /// The pool
+        id: String,
+    },
+    /// Go on with what is queued
+    Resume {
+        /// The pool
+        id: String,
+    },
+    /// Let a pool finish what it has, and end it
+    Delete(Delete),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Delete {
+    /// The pool
+    id: String,
+    /// How long it may take, in seconds or like 10m; what is left then is cancelled
+    #[arg(long, value_name = "S", default_value = "5", value_parser = input::seconds)]
+    timeout: f64,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Create {
-    /// Letters, digits, '.', '_' and '-', at most 64
-    id: String,
+    /// Letters, digits, '.', '_' and '-', at most 64; without it the pool is given a name
+    id: Option<String>,
     /// How tasks are performed: by a command, or (to try things out) by giving the prompt back
     #[arg(long, value_name = "KIND", value_parser = ["command", "echo"])]
     executor: Option<String>,
@@ -53,6 +85,12 @@ pub(super) struct Create {
     /// Where its tasks run unless they say; else the current directory
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// A variable that its tasks find in their environment; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = input::variable)]
+    env: Vec<(String, String)>,
+    /// What is done about a task that says nothing for too long (5 minutes unless configured); else report
+    #[arg(long, value_name = "WHAT", value_parser = ["report", "kill"])]
+    on_stuck: Option<String>,
     /// How many tasks may wait; else as configured (1000)
     #[arg(long, value_name = "N")]
     queue_max: Option<usize>,
@@ -64,41 +102,6 @@ pub(super) struct Create {
     command: Vec<String>,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct Run {
-    /// The pool
-    id: String,
-    /// A JSON object that the task's process finds in CLAUDE_COMMS_CONTEXT
-    #[arg(long, value_name = "JSON", value_parser = input::object)]
-    context: Option<Value>,
-    /// Where the task runs; else the current directory, as for every task from the command line
-    #[arg(long, value_name = "DIR")]
-    dir: Option<PathBuf>,
-    /// From -100 to 100; greater ones first
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    priority: Option<i32>,
-    /// How long one attempt may take, in seconds or like 1h; else as the pool has it
-    #[arg(long, value_name = "S", value_parser = input::seconds)]
-    timeout: Option<f64>,
-    /// The same key again is the same task, not another one
-    #[arg(long, value_name = "K")]
-    key: Option<String>,
-    /// Not to be begun before so long, in seconds or like 10m
-    #[arg(long, value_name = "D", value_parser = input::seconds)]
-    delay: Option<f64>,
-    /// How often to try again after a failure
-    #[arg(long, value_name = "N")]
-    retries: Option<u32>,
-    /// What becomes of it when the daemon is killed meanwhile
-    #[arg(long, value_name = "WHAT", value_parser = ["requeue", "fail"])]
-    on_crash: Option<String>,
-    /// Do not wait for the result
-    #[arg(long)]
-    no_wait: bool,
-    /// What to do, or - for standard input
-    prompt: String,
-}
-
 pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
     match verb {
         Verb::Create(create) => self::create(create, session)?,
@@ -106,7 +109,13 @@ pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Status { id } => {
             session.ask(&Request::PoolStatus(wire::PoolId { pool_id: id }), show_pool)?;
         }
-        Verb::Run(run) => return perform(run, session),
+        Verb::Health { id } => return health(id, session),
+        Verb::Run(run) => return submit::run(run, session),
+        Verb::Batch(batch) => return batch::run(batch, session),
+        Verb::Route(route) => return submit::route(route, session),
+        Verb::Pause { id } => session.ask(&Request::PoolPause(wire::PoolId { pool_id: id }), show_state)?,
+        Verb::Resume { id } => session.ask(&Request::PoolResume(wire::PoolId { pool_id: id }), show_state)?,
+        Verb::Delete(delete) => self::delete(delete, session)?,
     }
     Ok(OK)
 }
@@ -118,13 +127,52 @@ fn create(create: Create, session: &mut Session) -> Result<(), Failure> {
         command: (!create.command.is_empty()).then_some(create.command),
         group: create.group,
         dir: Some(input::directory_or_current(create.dir)?),
+        env: create.env.into_iter().collect(),
         queue_max: create.queue_max,
         timeout_seconds: create.timeout,
+        on_stuck: create.on_stuck,
     });
-    session.ask(&request, |output, pool: wire::Pool| {
-        let status = output.status(&pool.status);
-        output.line(format_args!("pool {} is {status}", pool.pool_id))
+    session.ask(&request, show_state)
+}
+
+fn show_state(output: &mut Output, pool: wire::Pool) -> Result<(), Failure> {
+    let status = output.status(&pool.status);
+    output.line(format_args!("pool {} is {status}", pool.pool_id))
+}
+
+/// Waits as long as the pool may take, and a little for the answer.
+fn delete(delete: Delete, session: &mut Session) -> Result<(), Failure> {
+    let request = Request::PoolDelete(wire::PoolDelete { pool_id: delete.id, timeout_seconds: Some(delete.timeout) });
+    // What runs when the time is up is ended with a grace that only the daemon knows, so its answer is waited for.
+    let answer = session.connect()?.call_raw(&request, None)?;
+    session.print(&answer, |output, deleted: wire::Deleted| {
+        output.line(format_args!("pool {} is deleted", deleted.pool_id))
     })
+}
+
+fn health(id: Option<String>, session: &mut Session) -> Outcome {
+    let one = id.is_some();
+    let answer = session.connect()?.call_raw(&Request::PoolHealth(wire::PoolHealth { pool_id: id }), Some(PATIENCE))?;
+    let pools: Vec<wire::PoolHealthReport> = match one {
+        true => vec![read(&answer)?],
+        false => read::<wire::ManagerHealth>(&answer)?.pool_details,
+    };
+    let healthy = pools.iter().all(|pool| pool.status == "healthy");
+    let rows = pools.iter().map(health_row).collect();
+    session.print(&answer, |output, _: Value| {
+        table::print(output, &["POOL", "HEALTH", "WORKERS", "NOT WELL"], rows, "there are no pools")
+    })?;
+    Ok(if healthy { OK } else { FAILED })
+}
+
+fn health_row(pool: &wire::PoolHealthReport) -> Vec<table::Kept> {
+    let unwell: Vec<&str> = pool.worker_health.iter().filter(|one| !one.healthy).map(|one| &*one.worker_id).collect();
+    vec![
+        table::word(&pool.pool_id),
+        table::word(&pool.status),
+        table::number(format_args!("{}/{}", pool.workers_healthy, pool.workers_total)),
+        table::maybe_text((!unwell.is_empty()).then(|| unwell.join(" ")).as_deref()),
+    ]
 }
 
 fn show_pools(output: &mut Output, found: wire::Pools) -> Result<(), Failure> {
@@ -132,6 +180,7 @@ fn show_pools(output: &mut Output, found: wire::Pools) -> Result<(), Failure> {
         vec![
             table::word(&pool.pool_id),
             table::word(&pool.status),
+            table::word(&pool.health),
             table::word(&pool.executor),
             table::number(pool.tasks_running),
             table::number(pool.queue_size),
@@ -140,7 +189,7 @@ fn show_pools(output: &mut Output, found: wire::Pools) -> Result<(), Failure> {
             table::maybe_text(pool.dir.as_deref()),
         ]
     };
-    let heading = ["POOL", "STATUS", "EXECUTOR", "RUNNING", "QUEUED", "COMPLETED", "FAILED", "DIRECTORY"];
+    let heading = ["POOL", "STATUS", "HEALTH", "EXECUTOR", "RUNNING", "QUEUED", "COMPLETED", "FAILED", "DIRECTORY"];
     table::print(output, &heading, found.pools.iter().map(row).collect(), "there are no pools")
 }
 
@@ -150,9 +199,13 @@ fn show_pool(output: &mut Output, pool: wire::Pool) -> Result<(), Failure> {
     Details::default()
         .foreign("pool", &pool.pool_id)
         .add("status", output.status(&pool.status))
+        .foreign("health", &pool.health)
+        .maybe("group", pool.group.as_deref())
         .foreign("executor", &pool.executor)
         .maybe("command", pool.command.map(|words| words.join(" ")).as_deref())
         .maybe("directory", pool.dir.as_deref())
+        .maybe("variables", (!pool.env.is_empty()).then(|| pool.env.join(" ")).as_deref())
+        .foreign("when stuck", &pool.on_stuck)
         .add("running", pool.tasks_running)
         .add("queued", format_args!("{} of at most {}", pool.queue_size, pool.queue_max))
         .add("finished", format_args!("{} completed, {} failed{rate}", pool.tasks_completed, pool.tasks_failed))
@@ -175,37 +228,6 @@ fn show_pool(output: &mut Output, pool: wire::Pool) -> Result<(), Failure> {
     table::print(output, &heading, pool.workers.iter().map(row).collect(), "it has no workers")
 }
 
-fn perform(run: Run, session: &mut Session) -> Outcome {
-    let no_wait = run.no_wait;
-    let request = Request::TaskSubmit(wire::TaskSubmit {
-        prompt: input::text_or_stdin(run.prompt)?,
-        pool_id: Some(run.id),
-        context: run.context,
-        dir: Some(input::directory_or_current(run.dir)?),
-        system_prompt: None,
-        priority: run.priority,
-        timeout_seconds: run.timeout,
-        key: run.key,
-        delay_seconds: run.delay,
-        retries: run.retries,
-        on_crash: run.on_crash,
-    });
-    let mut client = session.connect()?;
-    let answer = client.call_raw(&request, Some(PATIENCE))?;
-    let submitted: wire::Submitted = read(&answer)?;
-    if submitted.duplicate {
-        session.output.say(format_args!("there is a task with that key already: {}", submitted.task_id));
-    }
-    if no_wait {
-        session.print(&answer, |output, submitted: wire::Submitted| output.line(submitted.task_id))?;
-        return Ok(OK);
-    }
-    let request = Request::TaskWait(wire::TaskWait { task_id: submitted.task_id, timeout_seconds: None });
-    // A task has its own timeouts; the daemon answers after them, or its end is told by the connection.
-    let task: wire::Task = read(&client.call_raw(&request, None)?)?;
-    task::print_result(&task, session)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::args::parse_words;
@@ -219,9 +241,11 @@ mod tests {
 
     #[test]
     fn a_task_has_all_its_flags() {
-        let line = "pool run local - --context {\"a\":1} --dir . --priority -5 --timeout 1m --key k --delay 10s \
-                    --retries 2 --on-crash requeue --no-wait";
-        assert!(parse_words(line).is_ok());
+        let flags = "--context {\"a\":1} --dir . --priority -5 --timeout 1m --lock l --after t --after u --delay 10s \
+                     --retries 2 --on-crash requeue --no-wait";
+        assert!(parse_words(&format!("pool run local - --key k {flags}")).is_ok());
+        assert!(parse_words(&format!("pool route - --key k --selector random --group g {flags}")).is_ok());
+        assert!(parse_words(&format!("pool batch local -0 {flags} prompts.txt")).is_ok());
         assert!(parse_words("pool run local - --context 7").is_err());
     }
 }

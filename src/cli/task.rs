@@ -7,10 +7,10 @@ use super::exit::{FAILED, Failure, OK, Outcome};
 use super::input;
 use super::output::Output;
 use super::pages;
-use super::session::{Session, patience, read};
+use super::session::{Session, patience, read, receive};
 use super::table::{self, Details, Kept};
 use crate::control::wire::{self, Request};
-use crate::control::{Client, PATIENCE};
+use crate::control::{Client, Followed, PATIENCE};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -48,6 +48,11 @@ pub(super) enum Verb {
         /// The task
         id: String,
     },
+    /// Run a task again that has failed or was cancelled
+    Retry {
+        /// The task
+        id: String,
+    },
     /// Print what a task's process wrote
     Log(Log),
 }
@@ -72,6 +77,9 @@ pub(super) struct Log {
     /// What it wrote to standard error instead of standard output
     #[arg(long)]
     stderr: bool,
+    /// Go on printing until the task has ended
+    #[arg(short, long)]
+    follow: bool,
 }
 
 pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
@@ -82,7 +90,11 @@ pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Cancel { id } => {
             session.ask(&Request::TaskCancel(wire::TaskId { task_id: id }), show_cancelled)?;
         }
-        Verb::Log(log) => self::log(log, session)?,
+        Verb::Retry { id } => {
+            session.ask(&Request::TaskRetry(wire::TaskId { task_id: id }), show_retried)?;
+        }
+        Verb::Log(log) if log.follow => follow(&log, session)?,
+        Verb::Log(log) => self::log(&log, session)?,
     }
     Ok(OK)
 }
@@ -94,6 +106,11 @@ fn show_cancelled(output: &mut Output, task: wire::Task) -> Result<(), Failure> 
     }
     let status = output.status(&task.status);
     output.line(format_args!("task {} is {status}", task.task_id))
+}
+
+fn show_retried(output: &mut Output, task: wire::Task) -> Result<(), Failure> {
+    output.hint(format_args!("wait for its end with: claude-comms task wait {}", task.task_id));
+    output.line(format_args!("task {} is pending again", task.task_id))
 }
 
 fn show_task(output: &mut Output, task: wire::Task) -> Result<(), Failure> {
@@ -110,6 +127,8 @@ fn show_task(output: &mut Output, task: wire::Task) -> Result<(), Failure> {
         .add("timeout", format_args!("{} s", task.timeout_seconds))
         .foreign("on crash", &task.on_crash)
         .maybe("key", task.key.as_deref())
+        .maybe("lock", task.lock.as_deref())
+        .maybe("after", task.after.as_ref().filter(|after| !after.is_empty()).map(|after| after.join(" ")).as_deref())
         .maybe("directory", task.dir.as_ref().and_then(Option::as_deref))
         .maybe("context", task.context.as_ref().map(ToString::to_string).as_deref())
         .maybe("process", task.pid.map(|pid| pid.to_string()).as_deref())
@@ -162,7 +181,8 @@ fn row(task: &wire::Task) -> Vec<Kept> {
 }
 
 fn wait(id: String, timeout: Option<f64>, session: &mut Session) -> Outcome {
-    let request = Request::TaskWait(wire::TaskWait { task_id: id, timeout_seconds: timeout });
+    let wait = wire::TaskWait { task_id: id, timeout_seconds: timeout, ..wire::TaskWait::default() };
+    let request = Request::TaskWait(wait);
     let answer = session.connect()?.call_raw(&request, patience(timeout))?;
     let task: wire::Task = read(&answer)?;
     session.print(&answer, |output, task| show_result(output, &task))?;
@@ -177,7 +197,7 @@ fn wait(id: String, timeout: Option<f64>, session: &mut Session) -> Outcome {
 
 /// What `pool run --json` prints of its task.
 #[derive(Debug, Serialize)]
-struct Shape<'a> {
+pub(super) struct Shape<'a> {
     task_id: &'a str,
     pool_id: &'a str,
     worker_id: Option<&'a str>,
@@ -259,7 +279,61 @@ fn shell_code(code: i32) -> u8 {
     code.to_le_bytes()[0]
 }
 
-fn log(log: Log, session: &mut Session) -> Result<(), Failure> {
+/// Prints what is there, then waits until there is more or the task has ended; nobody looks again and again.
+fn follow(log: &Log, session: &mut Session) -> Result<(), Failure> {
+    let stream = if log.stderr { "stderr" } else { "stdout" };
+    let mut client = session.connect()?;
+    let (mut from, mut attempt, mut ended) = (0, 0, false);
+    loop {
+        let part = read_part(&mut client, &log.id, stream, from)?;
+        if part.attempt != attempt {
+            if attempt > 0 {
+                session.output.say(format_args!("attempt {} begins", part.attempt));
+            }
+            attempt = part.attempt;
+            // What was read of it began somewhere in the middle.
+            if from > 0 {
+                from = 0;
+                continue;
+            }
+        }
+        from = part.next;
+        let has_more = part.next < part.length;
+        if session.output.json && !part.text.is_empty() {
+            session.output.json(&part)?;
+        } else if !session.output.json {
+            session.output.text(&part.text)?;
+        }
+        session.output.flush()?;
+        if has_more {
+            continue;
+        }
+        if ended {
+            return Ok(());
+        }
+        let wait = wire::TaskWait { task_id: log.id.clone(), attempt: Some(attempt), ..wire::TaskWait::default() };
+        let wait = match log.stderr {
+            true => wire::TaskWait { stderr_beyond: Some(from), ..wait },
+            false => wire::TaskWait { stdout_beyond: Some(from), ..wait },
+        };
+        ended = has_ended(&mut client, wait, session)?;
+    }
+}
+
+/// Waits for more output or the end, and returns whether it was the end.
+fn has_ended(client: &mut Client, wait: wire::TaskWait, session: &mut Session) -> Result<bool, Failure> {
+    let asked = client.send(&Request::TaskWait(wait))?;
+    loop {
+        if let Followed::Answer { id, result } = receive(client, &mut session.output, None)?
+            && id == asked
+        {
+            let task: wire::Task = read(&result?)?;
+            return Ok(!matches!(task.status.as_str(), "pending" | "running"));
+        }
+    }
+}
+
+fn log(log: &Log, session: &mut Session) -> Result<(), Failure> {
     let stream = if log.stderr { "stderr" } else { "stdout" };
     let mut client = session.connect()?;
     let mut gathered: Option<wire::Log> = None;
@@ -301,7 +375,7 @@ mod tests {
         let shown = serde_json::json!({
             "task_id": "t", "pool_id": "p", "worker_id": "p-worker-0", "status": status, "reason": null,
             "result": "r", "error": null, "exit_code": exit_code, "exit_signal": exit_signal, "attempt": 1,
-            "retries": 0, "crashes": 0, "priority": 0, "timeout_seconds": 1.0, "on_crash": "fail", "key": null,
+            "retries": 0, "crashes": 0, "priority": 0, "timeout_seconds": 1.0, "on_crash": "fail", "key": null, "lock": null,
             "pid": null, "usage": null, "created_at": "", "started_at": null, "completed_at": null,
             "duration_seconds": null,
         });

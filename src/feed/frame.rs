@@ -73,7 +73,8 @@ impl Serialize for Data<'_> {
                 map.serialize_entry("content_length", content_length)?;
                 map.serialize_entry("final", &status.is_final())?;
             }
-            Body::PoolSpawned { pool, executor, queue_max, timeout } => {
+            Body::PoolSpawned { pool, executor, queue_max, timeout }
+            | Body::PoolClosed { pool, executor, queue_max, timeout } => {
                 map.serialize_entry("pool_id", pool.as_str())?;
                 let config =
                     json!({"executor": executor, "queue_max": queue_max, "timeout_seconds": timeout.as_secs_f64()});

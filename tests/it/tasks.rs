@@ -271,3 +271,167 @@ fn a_second_signal_waits_for_no_task() {
     assert_eq!(processes_of(&daemon.epoch), [0; 0]);
     assert!(!daemon.socket().exists());
 }
+
+#[test]
+fn a_batch_prints_its_results_in_order() {
+    let daemon = Daemon::start();
+    shell(&daemon);
+    daemon.run(&["pool", "create", "echo", "--executor", "echo", "--queue-max", "5"]).good();
+    // More than the queue holds: who is refused is handed in again.
+    let prompts: Vec<String> = (0..300).map(|number| format!("prompt {number}")).collect();
+    let ran = daemon.run_with_input(&["pool", "batch", "echo"], format!("{}\n", prompts.join("\n\n")).as_bytes());
+    assert_eq!(ran.good().lines().collect::<Vec<_>>(), prompts);
+    let ran = daemon.run_with_input(&["pool", "batch", "shell", "-0"], b"echo one\necho two\0exit 3\0");
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert!(lines[0].starts_with("--- ") && lines[0].ends_with(" completed"), "{ran:?}");
+    assert_eq!(lines[1..3], ["one", "two"]);
+    assert!(lines[3].ends_with(" failed") && lines[4].contains("exit code 3"), "{ran:?}");
+    assert!(ran.stderr.contains("1 of 2 tasks were not completed"), "{ran:?}");
+    let ran = daemon.run_with_input(&["pool", "batch", "shell", "--json", "-"], b"echo a\necho b\n");
+    let results: Vec<Value> = ran.good().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!([&results[0]["result"], &results[1]["result"]], [&json!("a"), &json!("b")]);
+    daemon.run_with_input(&["pool", "batch", "nobody"], b"x\n").bad(5);
+}
+
+#[test]
+fn a_pool_is_paused_resumed_and_deleted() {
+    let daemon = Daemon::start();
+    shell(&daemon);
+    assert!(daemon.run(&["pool", "pause", "shell"]).good().contains("paused"));
+    let waiting = submit(&daemon, "echo later");
+    assert_eq!(daemon.json(&["task", "show", &waiting])["status"], "pending");
+    daemon.run(&["pool", "resume", "shell"]).good();
+    assert_eq!(daemon.run(&["task", "wait", &waiting]).good(), "later\n");
+    let gate = gate(&daemon, "gate");
+    let running = submit(&daemon, &format!("read line < {gate}; echo $line"));
+    wait_until("its process", || !processes_of(&daemon.epoch).is_empty());
+    let deleting = daemon.spawn(&["pool", "delete", "shell", "--timeout", "1m"]);
+    wait_until("draining", || daemon.json(&["pool", "status", "shell"])["status"] == "draining");
+    assert!(daemon.run(&["pool", "run", "shell", "echo no"]).bad(1).contains("Pool shell is not running"));
+    fs::write(&gate, "done\n").unwrap();
+    assert!(deleting.wait().good().contains("pool shell is deleted"));
+    assert_eq!(daemon.run(&["task", "wait", &running]).good(), "done\n");
+    daemon.run(&["pool", "status", "shell"]).bad(5);
+    // Its threads are gone, and its name is free.
+    let threads = || {
+        let names = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap().flatten();
+        names.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok()).collect::<String>()
+    };
+    assert!(!threads().contains("-shell"), "{}", threads());
+    shell(&daemon);
+    assert!(threads().contains("w2-shell"));
+    // What ignores its end is ended all the same.
+    submit(&daemon, "trap '' TERM; while :; do sleep 1 & wait; done");
+    daemon.run(&["pool", "delete", "shell", "--timeout", "0"]).good();
+    assert_eq!(processes_of(&daemon.epoch), [0; 0]);
+}
+
+#[test]
+fn health_is_an_exit_code() {
+    let daemon = Daemon::start();
+    shell(&daemon);
+    daemon.run(&["pool", "health"]).good();
+    let whole = daemon.json(&["pool", "health"]);
+    assert_eq!([&whole["pools_total"], &whole["pools_healthy"]], [2, 2]);
+    // One worker after the other has failed three times in a row.
+    while daemon.run(&["pool", "health", "shell"]).code == 0 {
+        daemon.run(&["pool", "run", "shell", "exit 1"]).bad(1);
+    }
+    let one = daemon.run(&["pool", "health", "shell", "--json"]);
+    assert_eq!([&one.json()["status"], &one.json()["workers_total"]], [&json!("degraded"), &json!(3)]);
+    assert_eq!(daemon.run(&["pool", "health"]).code, 1);
+}
+
+#[test]
+fn a_task_waits_for_others_and_for_its_lock() {
+    let daemon = Daemon::start();
+    shell(&daemon);
+    let gate = gate(&daemon, "gate");
+    let first = submit(&daemon, &format!("read line < {gate}; test $line = go"));
+    let args = ["pool", "run", "shell", "--no-wait", "--after", &first, "echo second"];
+    let second = daemon.run(&args).good().trim().to_owned();
+    let shown = daemon.json(&["task", "show", &second]);
+    assert_eq!([&shown["reason"], &shown["after"]], [&json!("blocked"), &json!([first])]);
+    fs::write(&gate, "stop\n").unwrap();
+    daemon.run(&["task", "wait", &second]).bad(1);
+    assert_eq!(daemon.json(&["task", "show", &second])["reason"], "dependency");
+    // Both again, in their order.
+    assert!(daemon.run(&["task", "retry", &second]).bad(1).contains("retry it first"));
+    daemon.run(&["task", "retry", &first]).good();
+    daemon.run(&["task", "retry", &second]).good();
+    fs::write(&gate, "go\n").unwrap();
+    assert_eq!(daemon.run(&["task", "wait", &second]).good(), "second\n");
+
+    // Two with one lock, in two pools: the second begins when the first has ended.
+    let held = daemon.path("held");
+    daemon.run(&["pool", "create", "other", "--", "sh", "-c", "{prompt}"]).good();
+    let script = format!("mkdir {held} && read line < {gate} && rmdir {held}");
+    let one = daemon.run(&["pool", "run", "shell", "--no-wait", "--lock", "repo", &script]).good().trim().to_owned();
+    let two = daemon.run(&["pool", "run", "other", "--no-wait", "--lock", "repo", &script]).good().trim().to_owned();
+    for id in [one, two] {
+        fs::write(&gate, "go\n").unwrap();
+        daemon.run(&["task", "wait", &id]).good();
+    }
+}
+
+#[test]
+fn a_log_is_followed_to_its_end_over_attempts() {
+    let daemon = Daemon::start();
+    shell(&daemon);
+    let gates = ["one", "two"].map(|name| gate(&daemon, name));
+    // Fails the first time, and says in between what it is at.
+    let script = format!(
+        "echo begin; if test -e again; then read line < {}; echo $line; else touch again; read line < {}; exit 1; fi",
+        gates[1], gates[0]
+    );
+    let dir = daemon.path("frontend");
+    let args = ["pool", "run", "shell", "--no-wait", "--retries", "1", "--dir", &dir, &script];
+    let id = daemon.run(&args).good().trim().to_owned();
+    let mut following = daemon.spawn(&["task", "log", &id, "--follow"]);
+    following.wait_for_output("begin\n");
+    fs::write(&gates[0], "x\n").unwrap();
+    following.wait_for_output("begin\nbegin\n");
+    fs::write(&gates[1], "end\n").unwrap();
+    let followed = following.wait();
+    assert!(followed.stderr.contains("attempt 2 begins"), "{followed:?}");
+    assert_eq!(followed.good(), "begin\nbegin\nend\n");
+}
+
+#[test]
+fn a_task_goes_where_the_selector_says() {
+    let daemon = Daemon::start();
+    for id in ["a", "b"] {
+        daemon.run(&["pool", "create", id, "--executor", "echo", "--group", "echoes"]).good();
+    }
+    let mut went = Vec::new();
+    for _ in 0..4 {
+        let args = ["pool", "route", "--group", "echoes", "--selector", "round_robin", "x"];
+        went.push(daemon.json(&args)["pool_id"].clone());
+    }
+    assert_eq!(went, ["a", "b", "a", "b"]);
+    let said = daemon.run(&["pool", "route", "--selector", "best", "x"]).bad(2);
+    assert!(said.contains("Unknown selector strategy: best"), "{said}");
+    daemon.run(&["pool", "route", "--group", "none", "x"]).bad(5);
+}
+
+#[test]
+fn a_task_of_which_nothing_is_heard_is_reported_or_ended() {
+    let daemon = Daemon::none();
+    daemon.configure(
+        "[executor]\ncommand = [\"sh\", \"-c\", \"{prompt}\"]\nkill_grace_seconds = 0.3\nstuck_after_seconds = 1\n",
+    );
+    let mut daemon = daemon;
+    daemon.restart();
+    daemon.run(&["pool", "create", "strict", "--on-stuck", "kill"]).good();
+    let gate = gate(&daemon, "gate");
+    let silent = format!("read line < {gate}");
+    let id = daemon.run(&["pool", "run", "local", "--no-wait", &silent]).good().trim().to_owned();
+    wait_until("it is stuck", || daemon.run(&["pool", "health", "local"]).code == 1);
+    fs::write(&gate, "go\n").unwrap();
+    daemon.run(&["task", "wait", &id]).good();
+    daemon.run(&["pool", "health", "local"]).good();
+    let said = daemon.run(&["pool", "run", "strict", &silent]).bad(1);
+    assert!(said.contains("had written nothing for too long"), "{said}");
+    assert_eq!(daemon.json(&["task", "list", "--pool", "strict"])["tasks"][0]["reason"], "stuck");
+}
