@@ -85,6 +85,8 @@ fn idle_daemon() {
     println!("wake-ups with {IDLE_POOLS} pools more    {}", wakes.show("/s"));
     println!("processor with {IDLE_POOLS} pools more   {}", processor.show("% of one"));
     verdict_at_most("memory of an idle daemon", settled.median(), 12.0, "MB");
+    verdict_at_most("memory with four idle pools", with_pools.median(), 15.0, "MB");
+    verdict_at_most("wake-ups with four idle pools", wakes.median(), 1.0, "/s");
 }
 
 fn program(daemon: &Daemon) -> Command {

@@ -2,6 +2,8 @@
 //! Every figure is a ratio of interleaved runs within one process; absolute times depend on the neighbours.
 #![allow(dead_code, clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
 
+pub(crate) mod load;
+
 use claude_comms::control::Client;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -95,7 +97,18 @@ impl Daemon {
         std::mem::replace(&mut self.dir, scratch())
     }
 
+    /// Ends without a chance to do anything about it, and gives the directory back.
+    pub(crate) fn kill(mut self) -> tempfile::TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.dir, scratch())
+    }
+
     fn terminate(&mut self) {
+        // One that has been waited for may have left its number to another process.
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
     }
@@ -134,6 +147,11 @@ impl Runs {
         quantile(&self.values, 0.5)
     }
 
+    /// Run by run, as often as `other`.
+    pub(crate) fn over(&self, other: &Runs) -> Runs {
+        Runs { values: self.values.iter().zip(&other.values).map(|(ours, theirs)| ours / theirs).collect() }
+    }
+
     /// Median, least and greatest.
     pub(crate) fn show(&self, unit: &str) -> String {
         let (least, most) = (quantile(&self.values, 0.0), quantile(&self.values, 1.0));
@@ -158,13 +176,27 @@ fn number(value: f64) -> String {
 pub(crate) fn verdict(what: &str, ratio: f64, asked: f64, at_least: bool) {
     let met = if at_least { ratio >= asked } else { ratio <= asked };
     let sign = if at_least { "≥" } else { "≤" };
-    println!("{} {what}: {ratio:.2}× (asked for: {sign} {asked}×)", if met { "ok  " } else { "MISS" });
+    println!("{} {what}: {ratio:.2}× (asked for: {sign} {asked}×)", word(met));
+}
+
+/// As [`verdict`], with the spread of a ratio that each run has one of.
+pub(crate) fn verdict_of_runs(what: &str, ratios: &Runs, asked: f64, at_least: bool) {
+    let (least, most) = (quantile(&ratios.values, 0.0), quantile(&ratios.values, 1.0));
+    verdict(&format!("{what} ({least:.2} … {most:.2})"), ratios.median(), asked, at_least);
 }
 
 /// As [`verdict`], for a figure that has a unit of its own and a greatest value.
 pub(crate) fn verdict_at_most(what: &str, value: f64, asked: f64, unit: &str) {
-    let met = value <= asked;
-    println!("{} {what}: {} {unit} (asked for: ≤ {asked} {unit})", if met { "ok  " } else { "MISS" }, number(value));
+    println!("{} {what}: {} {unit} (asked for: ≤ {asked} {unit})", word(value <= asked), number(value));
+}
+
+/// As [`verdict`], for a figure that has a unit of its own and a least value.
+pub(crate) fn verdict_at_least(what: &str, value: f64, asked: f64, unit: &str) {
+    println!("{} {what}: {} {unit} (asked for: ≥ {asked} {unit})", word(value >= asked), number(value));
+}
+
+fn word(met: bool) -> &'static str {
+    if met { "ok  " } else { "MISS" }
 }
 
 /// Says how busy the machine is, as that is in every figure.
@@ -178,6 +210,19 @@ pub(crate) fn tell_load() {
 /// How often to repeat; `CLAUDE_COMMS_BENCH_RUNS`, at least five for a figure that is to be quoted.
 pub(crate) fn runs() -> usize {
     std::env::var("CLAUDE_COMMS_BENCH_RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
+}
+
+/// Says so, and what would help, when it is not there.
+pub(crate) fn has(program: &str, hint: &str) -> bool {
+    let found = is_installed(program);
+    if !found {
+        tell_skipped(program, hint);
+    }
+    found
+}
+
+pub(crate) fn tell_skipped(peer: &str, hint: &str) {
+    println!("skipped: {peer} is not installed ({hint}); its figures are missing below");
 }
 
 pub(crate) fn is_installed(program: &str) -> bool {
