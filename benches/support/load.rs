@@ -13,13 +13,13 @@ const QUEUE_MAX: usize = 1_000_000;
 
 /// A pool whose tasks answer with the prompt.
 pub(crate) fn echo_pool(daemon: &Daemon, id: &str) {
-    create(daemon, PoolCreate { pool_id: id.into(), executor: Some("echo".into()), ..room_for(QUEUE_MAX) });
+    create(daemon, PoolCreate { pool_id: Some(id.into()), executor: Some("echo".into()), ..room_for(QUEUE_MAX) });
 }
 
 /// A pool whose tasks are processes.
 pub(crate) fn command_pool(daemon: &Daemon, id: &str, command: &[&str], queue_max: usize) {
     let command = Some(command.iter().map(|&word| word.to_owned()).collect());
-    create(daemon, PoolCreate { pool_id: id.into(), command, dir: Some("/".into()), ..room_for(queue_max) });
+    create(daemon, PoolCreate { pool_id: Some(id.into()), command, dir: Some("/".into()), ..room_for(queue_max) });
 }
 
 fn room_for(queue_max: usize) -> PoolCreate {
