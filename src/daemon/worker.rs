@@ -21,6 +21,9 @@ use std::time::Duration;
 
 /// A connection to the store that is not used for so long is closed.
 const STORE_IDLE: Duration = Duration::from_secs(60);
+/// After so long without a task a worker tidies up, and at least so often when it is never without one.
+const TIDY_IDLE: Duration = Duration::from_millis(250);
+const TIDY_BUSY: Duration = Duration::from_secs(5);
 /// What a task may write to its log, each of the two streams.
 const LOG_BYTES_MAX: u64 = 64 << 20;
 
@@ -171,28 +174,39 @@ struct Bench {
 
 impl Bench {
     fn work(&mut self, orders: &Receiver<Order>) {
+        // When tasks were last tidied up after, if any was run since.
+        let mut untidy_since = None;
         loop {
-            let order = match &self.store {
-                Some(_) => orders.recv_timeout(STORE_IDLE),
-                None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            let order = match (&untidy_since, &self.store) {
+                (Some(_), _) => orders.recv_timeout(TIDY_IDLE),
+                (None, Some(_)) => orders.recv_timeout(STORE_IDLE),
+                (None, None) => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match order {
                 Ok(order) => {
                     self.carry_out(order);
-                    self.tidy_up(orders);
+                    if self.kind == ExecutorKind::Command {
+                        let now = self.workplace.clock.tick();
+                        let since = *untidy_since.get_or_insert(now);
+                        if now.since(since) >= TIDY_BUSY {
+                            self.tidy_up();
+                            untidy_since = None;
+                        }
+                    }
                 }
-                Err(RecvTimeoutError::Timeout) => self.store = None,
+                Err(RecvTimeoutError::Timeout) => match untidy_since.take() {
+                    Some(_) => self.tidy_up(),
+                    None => self.store = None,
+                },
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    /// A process that slipped away from its task and ended later is ours to bury.
-    fn tidy_up(&self, orders: &Receiver<Order>) {
-        if self.kind == ExecutorKind::Command
-            && orders.is_empty()
-            && let Err(error) = executor::reap_adopted()
-        {
+    /// A process that slipped away from its task and ended later is ours to bury. Not after each task: it may cost a
+    /// look through /proc.
+    fn tidy_up(&self) {
+        if let Err(error) = executor::reap_adopted() {
             log::debug!("adopted processes could not be reaped: {error}");
         }
     }
