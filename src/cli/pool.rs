@@ -22,6 +22,8 @@ Examples:
   claude-comms pool run local --no-wait 'Tidy up the docs'   prints the task's id
   claude-comms pool batch tests --retries 1 < prompts.txt    the results in order
   claude-comms pool route --selector round_robin 'Check the links'
+  claude-comms pool scale web 3                              three pools, nine workers
+  claude-comms pool scale web --min 1 --max 4 --down-idle 10m    as many as it takes
   claude-comms pool delete tests --timeout 10m
 
 A pool has three workers and runs three tasks at a time; the others wait in its queue. The pool `local` always exists.
@@ -59,6 +61,8 @@ pub(super) enum Verb {
         /// The pool
         id: String,
     },
+    /// Have a group of pools grow or shrink, now or by itself
+    Scale(Scale),
     /// Let a pool finish what it has, and end it
     Delete(Delete),
 }
@@ -70,6 +74,30 @@ pub(super) struct Delete {
     /// How long it may take, in seconds or like 10m; what is left then is cancelled
     #[arg(long, value_name = "S", default_value = "5", value_parser = input::seconds)]
     timeout: f64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Scale {
+    /// The group: what its pools were given as --group
+    group: String,
+    /// So many pools; new ones are copies of its first, and the last to come end once they have done what they have
+    #[arg(value_name = "N", conflicts_with_all = ["min", "max", "up_queue", "down_idle", "off"])]
+    pools: Option<usize>,
+    /// It scales itself, and never has fewer pools than this; else 1
+    #[arg(long, value_name = "A", requires = "max")]
+    min: Option<usize>,
+    /// It scales itself, and never has more pools than this
+    #[arg(long, value_name = "B")]
+    max: Option<usize>,
+    /// One more when so many tasks for each of its pools are ready and no worker is free; else 3
+    #[arg(long, value_name = "Q", requires = "max")]
+    up_queue: Option<usize>,
+    /// One less when none waits and a pool had nothing to do for so long, in seconds or like 10m; else 5m
+    #[arg(long, value_name = "S", requires = "max", value_parser = input::seconds)]
+    down_idle: Option<f64>,
+    /// It scales itself no longer
+    #[arg(long, conflicts_with_all = ["min", "max", "up_queue", "down_idle"])]
+    off: bool,
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +143,7 @@ pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Route(route) => return submit::route(route, session),
         Verb::Pause { id } => session.ask(&Request::PoolPause(wire::PoolId { pool_id: id }), show_state)?,
         Verb::Resume { id } => session.ask(&Request::PoolResume(wire::PoolId { pool_id: id }), show_state)?,
+        Verb::Scale(scale) => self::scale(scale, session)?,
         Verb::Delete(delete) => self::delete(delete, session)?,
     }
     Ok(OK)
@@ -138,6 +167,36 @@ fn create(create: Create, session: &mut Session) -> Result<(), Failure> {
 fn show_state(output: &mut Output, pool: wire::Pool) -> Result<(), Failure> {
     let status = output.status(&pool.status);
     output.line(format_args!("pool {} is {status}", pool.pool_id))
+}
+
+fn scale(scale: Scale, session: &mut Session) -> Result<(), Failure> {
+    let request = Request::PoolScale(wire::PoolScale {
+        group: scale.group,
+        pools: scale.pools,
+        min_pools: scale.min,
+        max_pools: scale.max,
+        scale_up_queue: scale.up_queue,
+        scale_down_idle_seconds: scale.down_idle,
+        off: scale.off,
+    });
+    session.ask(&request, show_scaled)
+}
+
+fn show_scaled(output: &mut Output, scaled: wire::Scaled) -> Result<(), Failure> {
+    for id in &scaled.started {
+        output.line(format_args!("pool {id} was started"))?;
+    }
+    for id in &scaled.drained {
+        output.line(format_args!("pool {id} ends once it has done what it has"))?;
+    }
+    if let Some(rule) = &scaled.automatic {
+        let (min, max, up, down) = (rule.min_pools, rule.max_pools, rule.scale_up_queue, rule.scale_down_idle_seconds);
+        output.line(format_args!(
+            "group {} scales itself: {min} to {max} pools, one more at {up} tasks for each, one less after {down} s idle",
+            scaled.group
+        ))?;
+    }
+    show_pools(output, wire::Pools { pools: scaled.pools })
 }
 
 /// Waits as long as the pool may take, and a little for the answer.
@@ -181,6 +240,7 @@ fn show_pools(output: &mut Output, found: wire::Pools) -> Result<(), Failure> {
             table::word(&pool.pool_id),
             table::word(&pool.status),
             table::word(&pool.health),
+            table::maybe_text(pool.group.as_deref()),
             table::word(&pool.executor),
             table::number(pool.tasks_running),
             table::number(pool.queue_size),
@@ -189,7 +249,8 @@ fn show_pools(output: &mut Output, found: wire::Pools) -> Result<(), Failure> {
             table::maybe_text(pool.dir.as_deref()),
         ]
     };
-    let heading = ["POOL", "STATUS", "HEALTH", "EXECUTOR", "RUNNING", "QUEUED", "COMPLETED", "FAILED", "DIRECTORY"];
+    let heading =
+        ["POOL", "STATUS", "HEALTH", "GROUP", "EXECUTOR", "RUNNING", "QUEUED", "COMPLETED", "FAILED", "DIRECTORY"];
     table::print(output, &heading, found.pools.iter().map(row).collect(), "there are no pools")
 }
 
@@ -237,6 +298,16 @@ mod tests {
         assert!(parse_words("pool create p --executor command -- cargo test --json {prompt}").is_ok());
         assert!(parse_words("pool create p cargo").is_err());
         assert!(parse_words("pool create p --executor shell").is_err());
+    }
+
+    #[test]
+    fn a_group_is_scaled_in_one_way_at_a_time() {
+        for good in ["web", "web 3", "web --max 4", "web --min 1 --max 4 --up-queue 5 --down-idle 10m", "web --off"] {
+            assert!(parse_words(&format!("pool scale {good}")).is_ok(), "{good}");
+        }
+        for bad in ["web 3 --max 4", "web 3 --off", "web --off --max 4", "web --min 1", "web x"] {
+            assert!(parse_words(&format!("pool scale {bad}")).is_err(), "{bad}");
+        }
     }
 
     #[test]

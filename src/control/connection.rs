@@ -508,6 +508,7 @@ fn show(reply: Reply, context: &Context) -> Result<Box<RawValue>, Refusal> {
         Reply::PoolHealth(view) => encoded(&shown::pool_health(&view)),
         Reply::AllHealth(views) => encoded(&shown::all_health(&views)),
         Reply::Deleted(pool) => encoded(&wire::Deleted { pool_id: pool.to_string(), deleted: true }),
+        Reply::Scaled(scaled) => encoded(&shown::scaled(&scaled)),
         Reply::Pools(views) => encoded(&wire::Pools { pools: views.iter().map(shown::pool).collect() }),
         Reply::Submitted { task, pool, status, duplicate } => encoded(&wire::Submitted {
             task_id: task.to_string(),

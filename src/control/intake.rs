@@ -3,12 +3,13 @@
 use super::wire::{self, Request};
 use crate::clock::{Clock, new_id};
 use crate::model::command::{
-    AddWatch, Ask, Command, Destination, IntoThread, Party, Refusal, Seen, Selector, Send, Submit, Written,
+    AddWatch, Ask, Command, Destination, IntoThread, Party, Refusal, Scale, Seen, Selector, Send, Submit, Written,
 };
 use crate::model::id::{MessageId, ModuleName, PoolId, TaskId, ThreadId, is_name};
 use crate::model::limits;
 use crate::model::message::Status;
 use crate::model::pool::{ExecutorKind, OnStuck, PoolRow};
+use crate::model::scaling::Rule;
 use crate::model::task::{OnCrash, TaskInput};
 use crate::ports::{IdKind, Reader, Readers, Resolved};
 use serde_json::Value;
@@ -70,6 +71,7 @@ pub(super) fn command(
             id: pool_id(&args.pool_id),
             timeout: args.timeout_seconds.map_or(Ok(limits::DRAIN), |seconds| duration("timeout_seconds", seconds))?,
         },
+        Request::PoolScale(args) => Command::ScaleGroup { group: scaled_group(&args.group)?, scale: scale(args)? },
         Request::TaskSubmit(args) => Command::Submit(submit(args, defaults, ids)?),
         Request::TaskWait(args) => Command::WaitTask {
             id: TaskId::from(ids.resolve(IdKind::Task, &args.task_id)?),
@@ -296,6 +298,52 @@ fn pool(args: &wire::PoolCreate, defaults: &Defaults, clock: &dyn Clock) -> Resu
         on_stuck: args.on_stuck.as_deref().map_or(Ok(OnStuck::default()), on_stuck)?,
         ..row
     })
+}
+
+fn scaled_group(group: &str) -> Result<String, Refusal> {
+    if group.len() > limits::SCALED_GROUP_BYTES_MAX {
+        let most = limits::SCALED_GROUP_BYTES_MAX;
+        return Err(Refusal::bad_request(format!("group has {} bytes; at most {most} can be scaled", group.len())));
+    }
+    name("group", group)
+}
+
+fn scale(args: &wire::PoolScale) -> Result<Scale, Refusal> {
+    let is_rule = args.min_pools.is_some()
+        || args.max_pools.is_some()
+        || args.scale_up_queue.is_some()
+        || args.scale_down_idle_seconds.is_some();
+    match (args.pools, is_rule, args.off) {
+        (None, false, false) => Ok(Scale::Show),
+        (Some(count), false, false) => Ok(Scale::To(number("pools", count, 1, limits::POOLS_MAX)?)),
+        (None, true, false) => Ok(Scale::Automatic(rule(args)?)),
+        (None, false, true) => Ok(Scale::Off),
+        _ => {
+            Err(Refusal::bad_request("give only one of: pools, the bounds between which the group scales itself, off"))
+        }
+    }
+}
+
+fn rule(args: &wire::PoolScale) -> Result<Rule, Refusal> {
+    let Some(most) = args.max_pools else {
+        return Err(Refusal::bad_request("max_pools is missing: say how many pools the group may have"));
+    };
+    let pools_max = number("max_pools", most, 1, limits::POOLS_MAX)?;
+    let up_queue = args.scale_up_queue.unwrap_or(limits::SCALE_UP_QUEUE);
+    let idle = args.scale_down_idle_seconds.map(|seconds| duration("scale_down_idle_seconds", seconds)).transpose()?;
+    Ok(Rule {
+        pools_min: number("min_pools", args.min_pools.unwrap_or(1), 1, pools_max)?,
+        pools_max,
+        up_queue: number("scale_up_queue", up_queue, 1, 1_000_000)?,
+        down_idle: idle.unwrap_or(limits::SCALE_DOWN_IDLE),
+    })
+}
+
+fn number(what: &str, given: usize, least: usize, most: usize) -> Result<usize, Refusal> {
+    if (least..=most).contains(&given) {
+        return Ok(given);
+    }
+    Err(Refusal::bad_request(format!("{what} is {given}; it goes from {least} to {most}")))
 }
 
 /// A name for a pool that was given none: `pool_` and eight random hexadecimal digits.

@@ -2,7 +2,8 @@
 
 use super::wire;
 use crate::clock::Timestamp;
-use crate::model::command::{Answer, Refusal, TaskView, Waited};
+use crate::model::command::{Answer, Refusal, Scaled, TaskView, Waited};
+use crate::model::id::PoolId;
 use crate::model::message::{Message, Status, Thread};
 use crate::model::pool::{Health, PoolStatus, PoolView, WorkerView};
 use crate::model::task::{self, Reason, Task, TaskInput, TaskResult};
@@ -140,6 +141,22 @@ pub(super) fn all_health(views: &[PoolView]) -> wire::ManagerHealth {
         pools_total: views.len(),
         pools_healthy: views.iter().filter(|view| view.health() == Health::Healthy).count(),
         pool_details: views.iter().map(pool_health).collect(),
+    }
+}
+
+pub(super) fn scaled(scaled: &Scaled) -> wire::Scaled {
+    let names = |pools: &[PoolId]| pools.iter().map(PoolId::to_string).collect();
+    wire::Scaled {
+        group: scaled.group.clone(),
+        automatic: scaled.rule.as_ref().map(|rule| wire::Automatic {
+            min_pools: rule.pools_min,
+            max_pools: rule.pools_max,
+            scale_up_queue: rule.up_queue,
+            scale_down_idle_seconds: rule.down_idle.as_secs_f64(),
+        }),
+        started: names(&scaled.started),
+        drained: names(&scaled.drained),
+        pools: scaled.members.iter().map(pool).collect(),
     }
 }
 

@@ -112,6 +112,7 @@ requests! {
     PoolPause(PoolId) = "pool.pause",
     PoolResume(PoolId) = "pool.resume",
     PoolDelete(PoolDelete) = "pool.delete",
+    PoolScale(PoolScale) = "pool.scale",
     TaskSubmit(TaskSubmit) = "task.submit",
     TaskShow(TaskId) = "task.show",
     TaskList(TaskList) = "task.list",
@@ -217,6 +218,20 @@ args! {
     PoolDelete {
         pool_id: String,
         #[serde(skip_serializing_if = "Option::is_none")] timeout_seconds: Option<f64>,
+    }
+    /// `pools`, or any of the four that make it automatic, or `off`; with none of them the group is only shown.
+    PoolScale {
+        group: String,
+        /// So many pools that run.
+        #[serde(skip_serializing_if = "Option::is_none")] pools: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")] min_pools: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")] max_pools: Option<usize>,
+        /// One more when so many tasks for each pool are ready to run and no worker is free.
+        #[serde(skip_serializing_if = "Option::is_none")] scale_up_queue: Option<usize>,
+        /// One less when nothing waits and a pool had nothing to do for so long.
+        #[serde(skip_serializing_if = "Option::is_none")] scale_down_idle_seconds: Option<f64>,
+        /// Scales itself no longer.
+        #[serde(default)] off: bool,
     }
     TaskSubmit {
         prompt: String,
@@ -506,6 +521,27 @@ pub struct ManagerHealth {
 pub struct Deleted {
     pub pool_id: String,
     pub deleted: bool,
+}
+
+/// Result of `pool.scale`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Scaled {
+    pub group: String,
+    /// How it scales itself, if it does.
+    pub automatic: Option<Automatic>,
+    /// Pools that were made; their workers start right after this answer.
+    pub started: Vec<String>,
+    /// Pools that take nothing more and end once they have done what they have.
+    pub drained: Vec<String>,
+    pub pools: Vec<Pool>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Automatic {
+    pub min_pools: usize,
+    pub max_pools: usize,
+    pub scale_up_queue: usize,
+    pub scale_down_idle_seconds: f64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

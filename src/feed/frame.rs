@@ -90,6 +90,12 @@ impl Serialize for Data<'_> {
                 map.serialize_entry("tasks_completed", completed)?;
                 map.serialize_entry("tasks_failed", failed)?;
             }
+            Body::PoolScaling { pool, is_up, worker_count, reason } => {
+                map.serialize_entry("pool_id", pool.as_str())?;
+                map.serialize_entry("event_type", if *is_up { "scale_up" } else { "scale_down" })?;
+                map.serialize_entry("worker_count", worker_count)?;
+                map.serialize_entry("reason", reason)?;
+            }
             Body::WorkerStatus { pool, slot, status } => {
                 map.serialize_entry("worker_id", &worker_id(pool, *slot))?;
                 map.serialize_entry("status", status)?;
@@ -184,6 +190,14 @@ mod tests {
             frame,
             r#"{"id":"7","correlation_id":null,"type":"event","event":"message.status_changed","data":{"message_id":"m\"1","thread_id":null,"previous_status":"pending","current_status":"complete","content_length":3,"final":true,"severity":"info"},"timestamp":"1970-01-01T00:00:00.000001+00:00","room":"message:m\"1","error_code":null,"error_message":null,"seq":7}"#
         );
+    }
+
+    #[test]
+    fn a_step_of_a_group_tells_its_reason() {
+        let pool = PoolId::new("web-2");
+        let frame = text(Body::PoolScaling { pool, is_up: true, worker_count: 6, reason: "asked for 2 pools".into() });
+        let data = r#""event":"pool.scaling","data":{"pool_id":"web-2","event_type":"scale_up","worker_count":6,"reason":"asked for 2 pools","severity":"info"}"#;
+        assert!(frame.contains(data) && frame.contains(r#""room":"pool:web-2""#), "{frame}");
     }
 
     #[test]

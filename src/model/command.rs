@@ -5,6 +5,7 @@
 use super::id::{MessageId, ModuleName, PoolId, TaskId, ThreadId};
 use super::message::Status;
 use super::pool::{PoolRow, PoolView};
+use super::scaling::Rule;
 use super::task::{OnCrash, Task, TaskInput, TaskResult};
 use super::watch::Watch;
 use std::sync::Arc;
@@ -60,6 +61,10 @@ pub enum Command {
     DeletePool {
         id: PoolId,
         timeout: Duration,
+    },
+    ScaleGroup {
+        group: String,
+        scale: Scale,
     },
     Submit(Submit),
     /// Answered once the task is final, or `timed_out`.
@@ -176,6 +181,19 @@ pub struct Submit {
     pub on_crash: Option<OnCrash>,
 }
 
+/// What is to become of the size of a group of pools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Nothing: it is only shown.
+    Show,
+    /// So many pools that run.
+    To(usize),
+    /// From here on it scales itself.
+    Automatic(Rule),
+    /// From here on it is only scaled by hand.
+    Off,
+}
+
 /// Where a task is to run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Destination {
@@ -222,6 +240,7 @@ pub enum Reply {
     AllHealth(Vec<PoolView>),
     /// The pool has ended.
     Deleted(PoolId),
+    Scaled(Box<Scaled>),
     Submitted {
         task: TaskId,
         pool: PoolId,
@@ -229,6 +248,17 @@ pub enum Reply {
         duplicate: bool,
     },
     Task(Box<TaskView>),
+}
+
+/// A group of pools, and what scaling it has come to.
+#[derive(Clone, Debug)]
+pub struct Scaled {
+    pub group: String,
+    /// How it scales itself, if it does.
+    pub rule: Option<Rule>,
+    pub started: Vec<PoolId>,
+    pub drained: Vec<PoolId>,
+    pub members: Vec<PoolView>,
 }
 
 /// A task with what it left behind, as `task.wait` and `task.cancel` answer it.

@@ -53,6 +53,14 @@ pub enum Body {
         completed: u64,
         failed: u64,
     },
+    /// A group of pools has got another one, or gives one up.
+    PoolScaling {
+        pool: PoolId,
+        is_up: bool,
+        /// Of the whole group, after this step.
+        worker_count: usize,
+        reason: String,
+    },
     WorkerStatus {
         pool: PoolId,
         slot: u8,
@@ -123,6 +131,7 @@ impl Body {
             Body::PoolSpawned { .. } => "pool.spawned",
             Body::PoolClosed { .. } => "pool.closed",
             Body::PoolStatus { .. } => "pool.status_changed",
+            Body::PoolScaling { .. } => "pool.scaling",
             Body::WorkerStatus { .. } => "worker.status_changed",
             Body::TaskAssigned { .. } => "task.assigned",
             Body::TaskCompleted { .. } => "task.completed",
@@ -141,6 +150,7 @@ impl Body {
             Body::PoolSpawned { pool, .. }
             | Body::PoolClosed { pool, .. }
             | Body::PoolStatus { pool, .. }
+            | Body::PoolScaling { pool, .. }
             | Body::WorkerStatus { pool, .. }
             | Body::TaskAssigned { pool, .. }
             | Body::TaskCompleted { pool, .. }

@@ -38,6 +38,19 @@ pub const DRAIN: Duration = Duration::from_secs(5);
 /// A pool is three threads: so many pools are enough, and a loop that makes more is a mistake.
 pub const POOLS_MAX: usize = 256;
 
+/// The names of members are the group's, a dash and a number: so long may the group's own be.
+pub const SCALED_GROUP_BYTES_MAX: usize = NAME_BYTES_MAX - 4;
+/// A group that scales itself must have too much to do for so long before it gets another pool.
+pub const SCALE_HOLD: Duration = Duration::from_secs(2);
+/// Between two steps of such a group.
+pub const SCALE_PAUSE: Duration = Duration::from_secs(3);
+/// Before a pool is tried again whose workers could not be started.
+pub const SCALE_RETRY: Duration = Duration::from_secs(30);
+/// So many tasks ready to run, for each pool, are too many unless somebody says.
+pub const SCALE_UP_QUEUE: usize = 3;
+/// A pool that had nothing to do for so long is not needed unless somebody says.
+pub const SCALE_DOWN_IDLE: Duration = Duration::from_secs(300);
+
 /// How many others a task may wait for.
 pub const AFTER_MAX: usize = 256;
 /// A worker whose task has written nothing for so long counts as stuck, unless configured otherwise.

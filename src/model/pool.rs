@@ -118,6 +118,8 @@ pub struct PoolRow {
     /// Added to the environment of its tasks, after what is configured for all.
     pub environment: BTreeMap<String, String>,
     pub on_stuck: OnStuck,
+    /// It is drained because its group shrinks: it does what it has, however long that takes, also after a restart.
+    pub retiring: bool,
     pub queue_max: usize,
     pub timeout: Duration,
     pub status: PoolStatus,
@@ -146,6 +148,7 @@ impl PoolRow {
             directory: None,
             environment: BTreeMap::new(),
             on_stuck: OnStuck::Report,
+            retiring: false,
             queue_max,
             timeout,
             status: PoolStatus::Running,

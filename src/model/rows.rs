@@ -3,6 +3,7 @@
 use super::id::{MessageId, ModuleName, TaskId, TaskSeq, ThreadId, Token, WatchId};
 use super::message::{MessageHead, NewMessage, NewThread, Status};
 use super::pool::PoolRow;
+use super::scaling::GroupRow;
 use super::task::{Task, TaskInput, TaskResult};
 use super::watch::Watch;
 use std::sync::Arc;
@@ -69,6 +70,8 @@ pub enum Write {
     DeleteModule(ModuleName),
     PutPool(PoolRow),
     DeletePool(super::id::PoolId),
+    PutGroup(GroupRow),
+    DeleteGroup(String),
     PutTask(Box<Task>),
     PutTaskInput {
         seq: TaskSeq,
@@ -100,6 +103,8 @@ pub struct Snapshot {
     pub next_watch_id: i64,
     pub watches: Vec<Watch>,
     pub pools: Vec<PoolRow>,
+    /// The groups of pools that scale themselves.
+    pub groups: Vec<GroupRow>,
     /// Pending and running tasks in the order of submission.
     pub tasks: Vec<Task>,
     /// Of the open tasks: which needs which other open one.

@@ -107,6 +107,8 @@ impl Store {
             Write::DeleteModule(name) => self.delete_module(name),
             Write::PutPool(pool) => self.put_pool(pool),
             Write::DeletePool(id) => self.delete_pool(id),
+            Write::PutGroup(group) => self.put_group(group),
+            Write::DeleteGroup(name) => self.delete_group(name),
             Write::PutTask(task) => self.put_task(task),
             Write::PutTaskInput { seq, input } => self.put_task_input(*seq, input),
             Write::PutTaskResult { seq, result } => self.put_task_result(*seq, result),

@@ -10,6 +10,7 @@ mod changes;
 mod housekeeping;
 
 mod events;
+mod groups;
 mod messages;
 mod pools;
 mod search;

@@ -18,6 +18,8 @@ struct Settings {
     environment: BTreeMap<String, String>,
     #[serde(default)]
     on_stuck: String,
+    #[serde(default)]
+    retiring: bool,
 }
 
 impl Store {
@@ -27,6 +29,7 @@ impl Store {
             directory: pool.directory.clone(),
             environment: pool.environment.clone(),
             on_stuck: pool.on_stuck.as_str().to_owned(),
+            retiring: pool.retiring,
         };
         let settings = serde_json::to_string(&settings).map_err(|error| StoreError::Other(error.to_string()))?;
         self.db
@@ -89,6 +92,7 @@ fn pool(row: &Row<'_>) -> rusqlite::Result<PoolRow> {
         directory: settings.directory,
         environment: settings.environment,
         on_stuck: OnStuck::parse(&settings.on_stuck).unwrap_or_default(),
+        retiring: settings.retiring,
         queue_max: row.get::<_, i64>(4)?.max(1) as usize,
         timeout: Duration::from_millis(value::unsigned(row, 5)?),
         status: PoolStatus::parse(&row.get::<_, String>(6)?).unwrap_or(PoolStatus::Running),

@@ -45,6 +45,9 @@ CREATE TABLE pools(
   queue_max INTEGER NOT NULL, timeout_ms INTEGER NOT NULL, status TEXT NOT NULL,
   submitted INTEGER NOT NULL DEFAULT 0, completed INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
   created_at REAL NOT NULL, started_at REAL, deleted_at REAL);
+CREATE TABLE pool_groups(
+  pool_group TEXT PRIMARY KEY, pools_min INTEGER NOT NULL, pools_max INTEGER NOT NULL, up_queue INTEGER NOT NULL,
+  down_idle_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE tasks(
   task_seq INTEGER PRIMARY KEY, task_id TEXT NOT NULL UNIQUE, pool_id TEXT NOT NULL, status TEXT NOT NULL,
   reason TEXT, priority INTEGER NOT NULL, not_before REAL, timeout_ms INTEGER NOT NULL,

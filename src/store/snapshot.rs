@@ -18,6 +18,7 @@ impl Store {
             next_watch_id: number("SELECT COALESCE(MAX(watch_id), 0) + 1 FROM watches")?,
             watches: self.read_active_watches()?,
             pools: self.read_pools()?,
+            groups: self.read_groups()?,
             tasks: self.read_open_tasks()?,
             dependencies: self.read_open_dependencies()?,
         })

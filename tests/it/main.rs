@@ -11,4 +11,5 @@ mod kill9;
 mod library;
 mod messages;
 mod poll;
+mod scaling;
 mod tasks;

@@ -14,7 +14,7 @@ use crate::model::rows::{Rows, RowsError, Write};
 use crate::model::task::TaskStatus;
 use std::time::Duration;
 
-const SENTENCE: &str = "cancelled because its pool was deleted";
+pub(super) const SENTENCE: &str = "cancelled because its pool was deleted";
 
 impl Hub {
     /// No new tasks from here on. A paused pool would never get to what is queued, so that is cancelled at once.
@@ -29,12 +29,22 @@ impl Hub {
     ) -> Result<Option<Result<Reply, Refusal>>, RowsError> {
         let Some(pool) = self.pools.get(id) else { return Ok(Some(Err(no_pool(id)))) };
         let was_paused = pool.row.status == PoolStatus::Paused;
+        self.stop_retiring(id, out);
         self.drain(now, id, check_wait(Some(timeout)), out);
         if was_paused {
             self.cancel_queued(now, id, rows, out)?;
         }
         self.park(now, ask, Wait::Pool(id.clone()), None);
         Ok(None)
+    }
+
+    /// Whoever deletes a pool by hand does not leave it the time that one has whose group shrinks.
+    fn stop_retiring(&mut self, id: &PoolId, out: &mut Effects) {
+        if let Some(pool) = self.pools.get_mut(id)
+            && std::mem::take(&mut pool.row.retiring)
+        {
+            out.writes.push(Write::PutPool(pool.row.clone()));
+        }
     }
 
     /// Begins to drain a pool, or shortens how long it may take.
@@ -112,6 +122,7 @@ impl Hub {
         self.emit(now, closed, out);
         out.writes.push(Write::PutPool(pool.row.clone()));
         out.dismissed.push(id.clone());
+        self.member_gone(&pool.row, out);
         self.pools_closed.insert(id.clone(), pool);
         for ask in self.waiting_for_pool(id) {
             out.replies.push((ask, Ok(Reply::Deleted(id.clone()))));
@@ -124,14 +135,15 @@ impl Hub {
         }
     }
 
-    /// After a restart nobody waits for a pool that was being deleted: what it still had is cancelled, and it ends.
+    /// After a restart nobody waits for a pool that was being deleted: what it still had is cancelled, and it ends. One
+    /// that its group gave up goes on.
     pub(super) fn close_interrupted(
         &mut self,
         now: Now,
         rows: &mut dyn Rows,
         out: &mut Effects,
     ) -> Result<(), RowsError> {
-        let draining = |pool: &&Pool| pool.row.status == PoolStatus::Draining;
+        let draining = |pool: &&Pool| pool.row.status == PoolStatus::Draining && !pool.row.retiring;
         let ids: Vec<PoolId> = self.pools.values().filter(draining).map(|pool| pool.row.id.clone()).collect();
         for id in ids {
             self.cancel_queued(now, &id, rows, out)?;

@@ -2,6 +2,7 @@
 //! and a batch that cannot be persisted is taken back in the same way. Time stands still until a test lets it pass.
 
 use super::fake_rows::FakeRows;
+use super::timers::Timer;
 use super::{Cancel, Effects, Hub, HubSettings, Input, Run};
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::model::command::{Code, Command, Refusal, Reply};
@@ -49,6 +50,8 @@ pub(super) enum Fault {
     RunsUnneeded,
     /// That a task is completed is not written.
     RunsCompletedAgain,
+    /// A pool that its group gives up is ended at once.
+    ShrinksAtOnce,
 }
 
 pub(super) struct Driver {
@@ -153,6 +156,7 @@ impl Driver {
             self.hub.step(now, input, &mut self.rows, out)?;
             self.rows.apply(std::mem::take(&mut out.writes));
         }
+        self.shrink_at_once();
         self.hub.due(now, &mut self.rows, out)?;
         self.rows.apply(std::mem::take(&mut out.writes));
         self.break_order();
@@ -248,6 +252,8 @@ impl Driver {
             }
         }
         self.rows.apply(std::mem::take(&mut out.writes));
+        // A daemon that starts hires for every pool that has no threads.
+        out.staff.clear();
         self.persist(out);
     }
 
@@ -267,6 +273,14 @@ impl Driver {
         for pool in self.hub.pools.values_mut().filter(|pool| pool.queue.len() > 1 && pool.free_worker().is_some()) {
             if let Some(first) = pool.queue.pop() {
                 pool.queue.push(Place::new(i64::MAX, 0), first);
+            }
+        }
+    }
+
+    fn shrink_at_once(&mut self) {
+        if self.fault == Some(Fault::ShrinksAtOnce) {
+            for pool in self.hub.pools.values().filter(|pool| pool.row.retiring) {
+                self.hub.timers.set(self.clock.tick(), Timer::Drain(pool.row.id.clone()));
             }
         }
     }

@@ -6,6 +6,7 @@ use crate::model::id::{MessageId, ModuleName, PoolId, TaskId, TaskSeq, ThreadId,
 use crate::model::message::{MessageHead, NewMessage, Status};
 use crate::model::pool::{PoolRow, PoolStatus};
 use crate::model::rows::{Change, ChangeKind, Rows, RowsError, Snapshot, Write};
+use crate::model::scaling::GroupRow;
 use crate::model::task::{Task, TaskInput, TaskResult, TaskStatus};
 use crate::model::watch::Watch;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,7 @@ pub(super) struct Tables {
     pub(super) watches: BTreeMap<WatchId, Watch>,
     pub(super) modules: BTreeMap<ModuleName, String>,
     pub(super) pools: BTreeMap<PoolId, PoolRow>,
+    pub(super) groups: BTreeMap<String, GroupRow>,
     pub(super) tasks: BTreeMap<TaskSeq, Task>,
     pub(super) inputs: BTreeMap<TaskSeq, TaskInput>,
     pub(super) results: BTreeMap<TaskSeq, TaskResult>,
@@ -82,6 +84,7 @@ impl FakeRows {
             next_watch_id: tables.watches.keys().next_back().map_or(1, |id| id.0 + 1),
             watches: tables.watches.values().filter(|watch| watch.is_active()).cloned().collect(),
             pools: tables.pools.values().filter(|row| row.status != PoolStatus::Stopped).cloned().collect(),
+            groups: tables.groups.values().cloned().collect(),
             tasks: tables.tasks.values().filter(|task| !task.status.is_final()).cloned().collect(),
             dependencies: tables.dependencies.iter().filter(|(seq, needs)| open(seq) && open(needs)).copied().collect(),
         }
@@ -116,6 +119,8 @@ impl FakeRows {
             Write::PutModule { name, directory } => drop(tables.modules.insert(name, directory)),
             Write::DeleteModule(name) => drop(tables.modules.remove(&name)),
             Write::PutPool(row) => drop(tables.pools.insert(row.id.clone(), row)),
+            Write::PutGroup(row) => drop(tables.groups.insert(row.name.clone(), row)),
+            Write::DeleteGroup(name) => drop(tables.groups.remove(&name)),
             Write::DeletePool(id) => drop(tables.pools.remove(&id)),
             Write::PutTask(task) => self.put_task(*task),
             Write::PutTaskInput { seq, input } => {

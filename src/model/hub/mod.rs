@@ -17,6 +17,7 @@ mod pools;
 mod retrying;
 mod routing;
 mod running;
+mod scaling;
 mod tasks;
 mod timers;
 mod watching;
@@ -166,6 +167,8 @@ pub struct Hub {
     pools_closed: BTreeMap<PoolId, Pool>,
     /// Pools whose counters changed in this batch.
     pools_dirty: BTreeSet<PoolId>,
+    /// Groups of pools that scale themselves.
+    groups: scaling::Groups,
     /// Workers as they were before this batch; should it fail, its facts are stepped again and must not count twice.
     workers_before: BTreeMap<PoolId, [Worker; limits::WORKERS_PER_POOL]>,
     tasks: tasks::Tasks,
@@ -195,6 +198,7 @@ impl Hub {
             pools: BTreeMap::new(),
             pools_closed: BTreeMap::new(),
             pools_dirty: BTreeSet::new(),
+            groups: scaling::Groups::new(),
             workers_before: BTreeMap::new(),
             tasks: tasks::Tasks::default(),
             written: HashMap::new(),
@@ -220,6 +224,7 @@ impl Hub {
         self.restore_waits();
         self.restore_pictures(now);
         self.restore_pools(snapshot.pools);
+        self.restore_groups(now, snapshot.groups);
         self.round_robin = snapshot.round_robin;
         self.quiet.clear();
         self.restore_tasks(now, snapshot.tasks, &snapshot.dependencies);
@@ -229,6 +234,7 @@ impl Hub {
     /// The batch is durable and its answers go out: there is no way back behind it.
     pub fn committed(&mut self) {
         self.waits_committed();
+        self.groups_committed();
         self.workers_before.clear();
         self.pools_closed.clear();
     }
@@ -288,6 +294,7 @@ impl Hub {
             Command::PausePool { id } => Some(self.pause_pool(now, &id, out)),
             Command::ResumePool { id } => Some(self.resume_pool(now, &id, out)),
             Command::DeletePool { id, timeout } => self.delete_pool(now, ask, &id, timeout, rows, out)?,
+            Command::ScaleGroup { group, scale } => Some(self.scale_group(now, &group, scale, out)),
             Command::Submit(submit) => Some(self.submit(now, submit, rows, out)?),
             Command::WaitTask { id, timeout, beyond } => self.wait_task(now, ask, &id, timeout, beyond, rows)?,
             Command::CancelTask { id } => Some(self.cancel(now, &id, rows, out)?),
@@ -311,6 +318,7 @@ impl Hub {
                 timers::Timer::Task(seq) => self.task_due(seq),
                 timers::Timer::Stuck(pool, slot) => self.grew_quiet(now, &pool, slot, out),
                 timers::Timer::Drain(pool) => self.drain_ended(now, &pool, rows, out)?,
+                timers::Timer::Scale(group) => self.scale_due(&group),
                 timers::Timer::Picture(subject) => self.draw(now, subject, rows, out)?,
             }
         }
@@ -325,6 +333,7 @@ impl Hub {
         self.resolve_inserted(now, rows, out)?;
         self.settle_ended(now, rows, out)?;
         self.dispatch(now, rows, out)?;
+        self.scale_groups(now, out);
         self.close_drained(now, out);
         self.tasks.flush(&mut out.writes);
         for id in std::mem::take(&mut self.pools_dirty) {

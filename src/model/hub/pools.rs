@@ -134,7 +134,7 @@ impl Hub {
             }
             Err(reason) => {
                 let error = format!("the workers of pool {id} could not be started: {reason}");
-                self.undo_pool(now, id, &error, rows, out)?;
+                self.undo_pool(now, id, &error, ask.is_some(), rows, out)?;
                 Err(Refusal::new(Code::Internal, error))
             }
         };
@@ -150,6 +150,7 @@ impl Hub {
         now: Now,
         id: &PoolId,
         error: &str,
+        is_asked: bool,
         rows: &mut dyn Rows,
         out: &mut Effects,
     ) -> Result<(), RowsError> {
@@ -161,6 +162,7 @@ impl Hub {
         if let Some(pool) = self.pools.remove(id) {
             self.stop_draining(&pool);
             out.writes.push(Write::DeletePool(id.clone()));
+            self.member_failed(now, &pool.row, is_asked, error, out);
         }
         for ask in self.waiting_for_pool(id) {
             out.replies.push((ask, Ok(Reply::Deleted(id.clone()))));

@@ -101,6 +101,7 @@ fn everything_happens() {
         "Deleted",
         "Done",
         "Pool",
+        "Scaled",
         "Sent",
         "Submitted",
         "Task",
@@ -118,6 +119,8 @@ fn everything_happens() {
         "question failed",
         "response complete",
         "response failed",
+        "scaled down",
+        "scaled up",
         "task again",
         "task once",
         "task cancelled cancelled",
@@ -152,6 +155,7 @@ fn planted_faults_are_found() {
         (Fault::IgnoresLocks, &["lock"]),
         (Fault::ForgetsDependents, &["needs"]),
         (Fault::RunsUnneeded, &["needs"]),
+        (Fault::ShrinksAtOnce, &["shrunk"]),
         (Fault::RunsCompletedAgain, &["again", "final", "disagree"]),
     ];
     for (fault, expected) in planted {

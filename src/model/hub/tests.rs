@@ -9,6 +9,7 @@ mod pictures;
 mod pools;
 mod queueing;
 mod routing;
+mod scaling;
 mod tasks;
 mod watches;
 

@@ -17,6 +17,7 @@ fn pool(id: &str) -> PoolRow {
         directory: Some("/srv".to_owned()),
         environment: BTreeMap::from([("KEY".to_owned(), "v=1".to_owned())]),
         on_stuck: OnStuck::Kill,
+        retiring: true,
         queue_max: 77,
         timeout: Duration::from_millis(1_234_567),
         status: PoolStatus::Paused,

@@ -3,16 +3,18 @@
 use super::world::World;
 use crate::clock::Timestamp;
 use crate::model::command::{
-    AddWatch, Ask, Command, Destination, IntoThread, Party, Seen, Selector, Send, Submit, Written,
+    AddWatch, Ask, Command, Destination, IntoThread, Party, Scale, Seen, Selector, Send, Submit, Written,
 };
 use crate::model::hub::Input;
 use crate::model::id::{AskId, MessageId, ModuleName, PoolId, TaskId, ThreadId, Token};
 use crate::model::message::Status;
 use crate::model::pool::{ExecutorKind, PoolRow};
+use crate::model::scaling::Rule;
 use crate::model::task::{Ending, OnCrash, TaskInput};
 use std::time::Duration;
 
-const POOLS: [&str; 6] = ["command", "command", "echo", "echo", "third", "fourth"];
+const POOLS: [&str; 7] = ["command", "command", "echo", "echo", "third", "fourth", "group-1"];
+const GROUP: &str = "group";
 const MODULES: [&str; 3] = ["a", "b", "c"];
 const STATUSES: [&str; 7] = ["pending", "processing", "complete", "completed", "failed", "in review", "unknown"];
 
@@ -68,10 +70,25 @@ impl World {
     /// Pausing is undone more often than done, so that tasks get on.
     fn about_pool(&mut self) -> Command {
         let id = self.pool();
-        match self.random.below(10) {
+        match self.random.below(15) {
             0..3 => Command::PausePool { id },
             3..7 => Command::ResumePool { id },
+            7..12 => Command::ScaleGroup { group: GROUP.to_owned(), scale: self.scale() },
             _ => Command::DeletePool { id, timeout: self.random.millis(4_000) },
+        }
+    }
+
+    fn scale(&mut self) -> Scale {
+        let pools_min = 1 + self.random.below(2);
+        match self.random.below(10) {
+            0..5 => Scale::To(1 + self.random.below(4)),
+            5..9 => Scale::Automatic(Rule {
+                pools_min,
+                pools_max: pools_min + self.random.below(3),
+                up_queue: 1 + self.random.below(2),
+                down_idle: self.random.millis(10_000),
+            }),
+            _ => Scale::Off,
         }
     }
 
@@ -99,8 +116,11 @@ impl World {
     }
 
     fn destination(&mut self) -> Destination {
-        let selector = match self.random.below(8) {
+        let selector = match self.random.below(9) {
             0 => Selector::LeastLoaded,
+            3 => {
+                return Destination::Route { selector: Selector::LeastLoaded, group: Some(GROUP.to_owned()) };
+            }
             1 => Selector::RoundRobin,
             2 => Selector::Random(self.random.below(100) as u64),
             _ => return Destination::Pool(self.pool()),
@@ -300,5 +320,6 @@ impl World {
 pub(super) fn pool_row(id: &str) -> PoolRow {
     let executor = if id == "echo" { ExecutorKind::Echo } else { ExecutorKind::Command };
     let row = PoolRow::new(PoolId::new(id), executor, 8, Duration::from_secs(60), Timestamp::default());
-    PoolRow { directory: Some("/d".to_owned()), ..row }
+    let group = id.starts_with(GROUP).then(|| GROUP.to_owned());
+    PoolRow { directory: Some("/d".to_owned()), group, ..row }
 }

@@ -3,6 +3,7 @@
 use crate::clock::{Clock, Tick};
 use crate::model::command::{Refusal, Reply};
 use crate::model::event::Body;
+use crate::model::hub::closing::SENTENCE;
 use crate::model::hub::driver::Driver;
 use crate::model::hub::tasks::Standing;
 use crate::model::hub::timers::Timer;
@@ -29,6 +30,8 @@ pub(super) struct Oracle {
     last_token: Option<Token>,
     /// Messages that had a watch of their own at some time.
     watched: BTreeSet<MessageId>,
+    /// Tasks of pools that their group gave up: they may end in any way but by that.
+    outlasting: BTreeSet<TaskSeq>,
     pictured: BTreeMap<(&'static str, String, u8), Tick>,
     /// The last that was shown of each pool and worker.
     shown: BTreeMap<(&'static str, String, u8), Body>,
@@ -67,6 +70,8 @@ impl Oracle {
         for ask in self.forgetting.drain(..) {
             self.open.remove(&ask);
         }
+        self.check_shrinking(driver)?;
+        check_groups(driver)?;
         self.check_pictures(driver)?;
         check_idle(&driver.hub)?;
         self.check_tasks(driver)?;
@@ -117,7 +122,10 @@ impl Oracle {
 
     fn check_pictures(&mut self, driver: &mut Driver) -> Verdict {
         let now = driver.clock.tick();
-        for event in driver.events.drain(..) {
+        for event in std::mem::take(&mut driver.events) {
+            if let Body::PoolScaling { is_up, .. } = &event.body {
+                self.count(format!("scaled {}", if *is_up { "up" } else { "down" }));
+            }
             let subject = match &event.body {
                 Body::PoolStatus { pool, .. } => ("pool", pool.to_string(), 0),
                 Body::WorkerStatus { pool, slot, .. } => ("worker", pool.to_string(), *slot),
@@ -148,6 +156,22 @@ impl Oracle {
                 })?;
             }
         }
+        Ok(())
+    }
+
+    /// Nothing is lost when a group shrinks, unless somebody deletes the pool as well.
+    fn check_shrinking(&mut self, driver: &Driver) -> Verdict {
+        let tables = &driver.rows.tables;
+        for seq in std::mem::take(&mut self.outlasting) {
+            let task = &tables.tasks[&seq];
+            let retires = tables.pools.get(&task.pool).is_some_and(|pool| pool.retiring);
+            let error = tables.results.get(&seq).and_then(|result| result.error.as_deref());
+            let lost = task.status == TaskStatus::Cancelled && error == Some(SENTENCE);
+            ensure(!retires || !lost, || format!("shrunk: {} was cancelled when its group shrank", task.id))?;
+        }
+        let retires = |id: &PoolId| tables.pools.get(id).is_some_and(|pool| pool.retiring);
+        let open = tables.tasks.values().filter(|task| !task.status.is_final() && retires(&task.pool));
+        self.outlasting = open.map(|task| task.seq).collect();
         Ok(())
     }
 
@@ -204,6 +228,11 @@ impl Oracle {
         }
         let open = driver.rows.tables.tasks.values().find(|task| !task.status.is_final());
         ensure(open.is_none(), || format!("lost: never ended: {open:?}"))?;
+        for (name, group) in &hub.groups {
+            let count = hub.pools.values().filter(|pool| pool.row.group.as_ref() == Some(name)).count();
+            let bounds = group.rule.pools_min..=group.rule.pools_max;
+            ensure(bounds.contains(&count), || format!("groups: {name} has settled at {count}, not in {bounds:?}"))?;
+        }
         self.check_shown(hub)
     }
 
@@ -264,6 +293,25 @@ fn check_timers(hub: &Hub) -> Verdict {
         hub.quiet.len(),
     ];
     ensure(set == needed, || format!("timers: set are {set:?}, needed are {needed:?}"))
+}
+
+/// A group that scales itself is never above its bounds, exists as long as it has pools, and has its timer.
+fn check_groups(driver: &Driver) -> Verdict {
+    let hub = &driver.hub;
+    for (name, group) in &hub.groups {
+        let of_group = || hub.pools.values().filter(|pool| pool.row.group.as_ref() == Some(name));
+        let open = of_group().filter(|pool| pool.row.status.accepts()).count();
+        let running = of_group().filter(|pool| pool.row.status == PoolStatus::Running).count();
+        let (min, max) = (group.rule.pools_min, group.rule.pools_max);
+        ensure(hub.stopping || open <= max || running <= min, || format!("groups: {open} pools in {name}, not {max}"))?;
+        ensure(of_group().next().is_some(), || format!("groups: {name} has no pool and is kept"))?;
+    }
+    let stored: BTreeMap<_, _> = driver.rows.tables.groups.iter().map(|(name, row)| (name, &row.rule)).collect();
+    let known: BTreeMap<_, _> = hub.groups.iter().map(|(name, group)| (name, &group.rule)).collect();
+    ensure(stored == known, || format!("disagree: known are {known:?}, stored are {stored:?}"))?;
+    let timers = hub.timers.due.iter().filter(|(_, timer)| matches!(timer, Timer::Scale(_))).count();
+    let looks = hub.groups.values().filter(|group| group.look.is_some()).count();
+    ensure(timers == looks, || format!("timers: {timers} looks at groups are set, {looks} are known"))
 }
 
 fn standing(hub: &Hub, is_counted: fn(&Standing) -> bool) -> usize {

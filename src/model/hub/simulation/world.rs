@@ -33,7 +33,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, fault: Option<Fault>) -> World {
         let mut driver = Driver::new(12);
-        for pool in ["command", "echo"] {
+        for pool in ["command", "echo", "group-1"] {
             driver.ask(Command::CreatePool(pool_row(pool)));
         }
         driver.batch(Vec::new());
