@@ -13,9 +13,11 @@ use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::ports::{Answer, Reader};
 use crate::thread::{Bell, Joined};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 use serde_json::value::{RawValue, to_raw_value};
-use std::io::{self, Write};
+use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -30,8 +32,6 @@ const QUEUED_BYTES_MAX: usize = 16 << 20;
 const INDEX_PATIENCE: Duration = Duration::from_secs(5);
 /// Answers are gathered up to this size before they are written.
 const WRITE_BYTES: usize = 64 << 10;
-/// What one write may have: so little goes whole or not at all.
-const STEP_BYTES: usize = 16 << 10;
 /// Longest `id` of a request.
 const ID_BYTES_MAX: usize = 256;
 
@@ -73,7 +73,6 @@ impl Answer for Addressed {
 /// Serves a connection until it ends; runs on the reader's thread.
 pub(super) fn serve(stream: &UnixStream, number: u64, context: &Arc<Context>) -> io::Result<()> {
     stream.set_read_timeout(Some(context.patience))?;
-    stream.set_write_timeout(Some(context.patience))?;
     let (outgoing, queue) = bounded(UNANSWERED_MAX + 2);
     let backlog = Arc::new(Backlog::new()?);
     let mut writer = Writer {
@@ -123,7 +122,7 @@ impl Backlog {
         while self.is_full() {
             let mut fds = [PollFd::new(stream, PollFlags::empty()), PollFd::new(&self.bell, PollFlags::IN)];
             match poll(&mut fds, None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(_) => return false,
             }
             if has_hung_up(&fds[0]) {
@@ -328,7 +327,7 @@ fn wait_until_hung_up(stream: &UnixStream) -> io::Result<()> {
         let mut fds = [PollFd::new(stream, PollFlags::empty())];
         match poll(&mut fds, None) {
             Ok(_) if has_hung_up(&fds[0]) => return Ok(()),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -447,7 +446,7 @@ impl Writer {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        write_in_steps(&self.stream, &self.out)?;
+        write_patiently(&self.stream, &self.out, self.context.patience)?;
         self.out.clear();
         self.out.shrink_to(WRITE_BYTES);
         Ok(())
@@ -468,7 +467,7 @@ impl Writer {
                 self.out.push(b'\n');
             }
             if !self.out.is_empty() {
-                write_in_steps(&self.stream, &self.out)?;
+                write_patiently(&self.stream, &self.out, self.context.patience)?;
                 self.out.clear();
             }
             if !page.more {
@@ -479,10 +478,23 @@ impl Writer {
     }
 }
 
-/// The stream's timeout holds for each step. It would not for everything at once: a write of which a part was taken
-/// starts the time anew when it is gone on with.
-fn write_in_steps(mut stream: &UnixStream, bytes: &[u8]) -> io::Result<()> {
-    bytes.chunks(STEP_BYTES).try_for_each(|step| stream.write_all(step))
+/// Writes everything, or gives up when the peer takes nothing for as long as `patience`. Not by the stream's own timeout:
+/// a write that has waited for it in vain reports the part that went out before, and would be given the time once more.
+fn write_patiently(stream: &UnixStream, mut bytes: &[u8], patience: Duration) -> io::Result<()> {
+    let limit = Timespec::try_from(patience).ok();
+    while !bytes.is_empty() {
+        match send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(taken) => bytes = &bytes[taken..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => match poll(&mut [PollFd::new(stream, PollFlags::OUT)], limit.as_ref()) {
+                Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            },
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 fn encoded<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>, Refusal> {
