@@ -21,5 +21,6 @@ pub mod executor;
 pub mod feed;
 pub mod service;
 pub mod store;
+pub mod workflow_file;
 
 pub mod cli;

@@ -2,10 +2,11 @@
 
 use crate::clock::Timestamp;
 use crate::model::command::{Command, Refusal, Reply};
-use crate::model::id::{MessageId, ModuleName, TaskId, ThreadId};
+use crate::model::id::{MessageId, ModuleName, TaskId, ThreadId, WorkflowId};
 use crate::model::message::{Message, Status, Thread};
 use crate::model::task::{Task, TaskInput, TaskResult, TaskStatus};
 use crate::model::watch::{Watch, WatchFilter};
+use crate::model::workflow::{WorkflowRow, WorkflowStatus};
 use std::sync::Arc;
 
 /// Where an answer is to be delivered. Never blocks: the hub calls it.
@@ -43,6 +44,9 @@ pub trait Reader {
     fn task(&mut self, id: &TaskId) -> Result<Option<TaskDetail>, ReadError>;
     /// Newest first.
     fn tasks(&mut self, filter: &TaskFilter) -> Result<Page<Task>, ReadError>;
+    fn workflow(&mut self, id: &WorkflowId) -> Result<Option<WorkflowDetail>, ReadError>;
+    /// Newest first.
+    fn workflows(&mut self, filter: &WorkflowFilter) -> Result<Page<WorkflowRow>, ReadError>;
     /// Part of the output that a task's latest attempt wrote.
     fn task_log(&mut self, task: &Task, stream: LogStream, from: u64, bytes_max: usize) -> Result<LogPart, ReadError>;
     /// The events after a number, in order.
@@ -112,6 +116,21 @@ pub struct TaskDetail {
     pub after: Vec<TaskId>,
 }
 
+/// A workflow and all of its tasks, in the order of its file's stages.
+#[derive(Clone, Debug)]
+pub struct WorkflowDetail {
+    pub row: WorkflowRow,
+    pub tasks: Vec<Task>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct WorkflowFilter {
+    /// Any of these; none: all.
+    pub statuses: Vec<WorkflowStatus>,
+    pub before: Option<i64>,
+    pub rows_max: usize,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogStream {
     Stdout,
@@ -141,6 +160,7 @@ pub enum IdKind {
     Message,
     Thread,
     Task,
+    Workflow,
     /// A watch, or what could be watched: a message or a task.
     Watch,
 }

@@ -17,7 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["model", "ports", "clock"]),
     ("feed", &["model", "ports", "clock"]),
     ("executor", &["model", "thread", "clock"]),
-    ("control", &["model", "ports", "feed", "thread", "clock"]),
+    ("workflow_file", &["model"]),
+    ("control", &["model", "ports", "feed", "workflow_file", "thread", "clock"]),
     ("service", &["config", "thread", "clock"]),
     (
         "daemon",

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::output::Color;
-use super::{ask, config, daemon, event, message, module, poll, pool, task, thread};
+use super::{ask, config, daemon, event, message, module, poll, pool, task, thread, workflow};
 use crate::service::PathOptions;
 
 const EXAMPLES: &str = "\
@@ -109,6 +109,12 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: task::Verb,
     },
+    /// Run files of stages of tasks that need each other
+    #[command(after_help = workflow::EXAMPLES)]
+    Workflow {
+        #[command(subcommand)]
+        verb: workflow::Verb,
+    },
     /// Follow everything that happens
     #[command(after_help = event::EXAMPLES)]
     Event {
@@ -157,13 +163,14 @@ fn parse_shortly(arguments: &[OsString]) -> Option<Cli> {
 type Describe = fn(Command) -> Command;
 
 /// What describes the verbs of each group.
-const GROUPS: [(&str, Describe); 8] = [
+const GROUPS: [(&str, Describe); 9] = [
     ("poll", poll::Verb::augment_subcommands),
     ("message", message::Verb::augment_subcommands),
     ("thread", thread::Verb::augment_subcommands),
     ("module", module::Verb::augment_subcommands),
     ("pool", pool::Verb::augment_subcommands),
     ("task", task::Verb::augment_subcommands),
+    ("workflow", workflow::Verb::augment_subcommands),
     ("event", event::Verb::augment_subcommands),
     ("config", config::Verb::augment_subcommands),
 ];

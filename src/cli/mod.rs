@@ -24,6 +24,7 @@ mod task;
 mod thread;
 mod usage;
 mod wait;
+mod workflow;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -75,6 +76,7 @@ fn dispatch(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Ask(ask) => ask::run(ask, session),
         Verb::Pool { verb } => pool::run(verb, session),
         Verb::Task { verb } => task::run(verb, session),
+        Verb::Workflow { verb } => workflow::run(verb, session),
         Verb::Event { verb } => event::run(verb, session),
         Verb::Config { verb } => config::run(verb, session),
         Verb::Demo => demo::run(session),

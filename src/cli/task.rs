@@ -128,6 +128,8 @@ fn show_task(output: &mut Output, task: wire::Task) -> Result<(), Failure> {
         .foreign("on crash", &task.on_crash)
         .maybe("key", task.key.as_deref())
         .maybe("lock", task.lock.as_deref())
+        .maybe("workflow", task.workflow_id.as_deref())
+        .maybe("step", task.step.as_deref())
         .maybe("after", task.after.as_ref().filter(|after| !after.is_empty()).map(|after| after.join(" ")).as_deref())
         .maybe("directory", task.dir.as_ref().and_then(Option::as_deref))
         .maybe("context", task.context.as_ref().map(ToString::to_string).as_deref())

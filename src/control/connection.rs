@@ -7,7 +7,7 @@ use super::intake::{self, Ids};
 use super::lines::{Line, Lines};
 use super::server::Context;
 use super::wire::{self, Envelope, Named, Request};
-use super::{reads, shown};
+use super::{reads, shown, workflows};
 use crate::feed::{Cursor, Filter, gap_frame};
 use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::ports::{Answer, Reader};
@@ -529,5 +529,13 @@ fn show(reply: Reply, context: &Context) -> Result<Box<RawValue>, Refusal> {
             duplicate,
         }),
         Reply::Task(view) => encoded(&shown::task_view(*view)),
+        Reply::Started { workflow, status, duplicate, seq } => encoded(&wire::WorkflowStarted {
+            workflow_id: workflow.to_string(),
+            status: status.shown().to_owned(),
+            duplicate,
+            seq,
+        }),
+        // An answer goes out only when what it tells of is stored.
+        Reply::Workflow(id) => encoded(&workflows::show(id.as_str(), &mut *context.readers.open()?)?),
     }
 }

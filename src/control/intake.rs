@@ -1,6 +1,7 @@
 //! From the wire to the model: every request is checked and turned into a typed command here, once.
 
 use super::wire::{self, Request};
+use super::workflows;
 use crate::clock::{Clock, new_id};
 use crate::model::command::{
     AddWatch, Ask, Command, Destination, IntoThread, Party, Refusal, Scale, Seen, Selector, Send, Submit, Written,
@@ -82,6 +83,9 @@ pub(super) fn command(
         Request::TaskCancel(args) => {
             Command::CancelTask { id: TaskId::from(ids.resolve(IdKind::Task, &args.task_id)?) }
         }
+        Request::WorkflowRun(args) => workflows::run(args, defaults)?,
+        Request::WorkflowWait(args) => workflows::wait(args, ids)?,
+        Request::WorkflowCancel(args) => workflows::cancel(args, ids)?,
         Request::DaemonStop(_) => Command::Stop,
         Request::PollList(_)
         | Request::PollShow(_)
@@ -94,6 +98,8 @@ pub(super) fn command(
         | Request::TaskShow(_)
         | Request::TaskList(_)
         | Request::TaskLog(_)
+        | Request::WorkflowShow(_)
+        | Request::WorkflowList(_)
         | Request::EventFollow(_) => return Ok(None),
     }))
 }
@@ -217,7 +223,7 @@ fn selector(word: &str) -> Result<Selector, Refusal> {
 }
 
 /// Half of the digits of a new id are random.
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     let id = new_id();
     u64::from_str_radix(&id[id.len() - 12..], 16).unwrap_or(0)
 }
@@ -443,7 +449,7 @@ fn content(what: &str, text: &str) -> Result<Arc<str>, Refusal> {
     Ok(Arc::from(text))
 }
 
-fn bounded(what: &str, text: Option<String>, bytes_max: usize) -> Result<Option<String>, Refusal> {
+pub(super) fn bounded(what: &str, text: Option<String>, bytes_max: usize) -> Result<Option<String>, Refusal> {
     match text {
         Some(text) if text.len() > bytes_max => {
             let message = format!("{what} has {} bytes; at most {bytes_max} are", text.len());
@@ -464,14 +470,14 @@ fn object(what: &str, value: Option<&Value>) -> Result<Option<String>, Refusal> 
     }
 }
 
-fn absolute(what: &str, path: &str) -> Result<String, Refusal> {
+pub(super) fn absolute(what: &str, path: &str) -> Result<String, Refusal> {
     if Path::new(path).is_absolute() && !path.contains('\0') {
         return bounded(what, Some(path.to_owned()), 4096).map(Option::unwrap_or_default);
     }
     Err(Refusal::bad_request(format!("{what} is {path:?}; it must be an absolute path")))
 }
 
-fn duration(what: &str, seconds: f64) -> Result<Duration, Refusal> {
+pub(super) fn duration(what: &str, seconds: f64) -> Result<Duration, Refusal> {
     match Duration::try_from_secs_f64(seconds) {
         Ok(duration) if duration <= limits::WAIT_MAX => Ok(duration),
         _ => {

@@ -11,6 +11,7 @@ mod server;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod workflows;
 
 pub use client::{Client, ClientError, Closer, Followed, PATIENCE};
 pub use intake::Defaults;

@@ -3,6 +3,7 @@
 use super::intake::resolve;
 use super::shown;
 use super::wire::{self, Request};
+use super::workflows;
 use crate::model::command::Refusal;
 use crate::model::id::{MessageId, ModuleName, TaskId, ThreadId};
 use crate::model::limits::PAGE_ROWS_MAX;
@@ -60,6 +61,8 @@ pub(super) fn answer(request: &Request, reader: &mut dyn Reader) -> Answer {
         }
         Request::TaskList(args) => raw(&tasks(args, reader)?),
         Request::TaskLog(args) => raw(&log(args, reader)?),
+        Request::WorkflowShow(args) => raw(&workflows::show(&args.workflow_id, reader)?),
+        Request::WorkflowList(args) => raw(&workflows::list(args, rows(args.limit)?, reader)?),
         other => Err(Refusal::new(
             crate::model::command::Code::Internal,
             format!("{} was taken for a read, which it is not", other.command()),

@@ -217,6 +217,8 @@ pub(super) fn task(task: &Task, input: Option<TaskInput>, outcome: TaskResult) -
         on_crash: task.on_crash.as_str().to_owned(),
         key: task.key.clone(),
         lock: task.lock.clone(),
+        workflow_id: task.step.as_ref().map(|step| step.workflow.to_string()),
+        step: task.step.as_ref().map(|step| format!("{}.{}", step.stage, step.name)),
         after: None,
         pid: task.process.as_ref().map(|process| process.pid),
         usage: json(outcome.usage),

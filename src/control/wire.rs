@@ -6,6 +6,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
+mod workflow;
+
+pub use workflow::{
+    Workflow, WorkflowId, WorkflowList, WorkflowRun, WorkflowStage, WorkflowStarted, WorkflowSummary, WorkflowTask,
+    WorkflowWait, Workflows,
+};
+
 /// Version of the protocol.
 pub const VERSION: u32 = 1;
 /// Longest line, in either direction.
@@ -120,6 +127,11 @@ requests! {
     TaskCancel(TaskId) = "task.cancel",
     TaskRetry(TaskId) = "task.retry",
     TaskLog(TaskLog) = "task.log",
+    WorkflowRun(WorkflowRun) = "workflow.run",
+    WorkflowShow(WorkflowId) = "workflow.show",
+    WorkflowList(WorkflowList) = "workflow.list",
+    WorkflowWait(WorkflowWait) = "workflow.wait",
+    WorkflowCancel(WorkflowId) = "workflow.cancel",
     EventFollow(EventFollow) = "event.follow",
     DaemonStop(Empty) = "daemon.stop",
 }
@@ -584,6 +596,11 @@ pub struct Task {
     pub on_crash: String,
     pub key: Option<String>,
     pub lock: Option<String>,
+    /// The workflow that it belongs to, and its place there: `stage.name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
     /// The tasks that it waits or waited for; only by `task.show`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Vec<String>>,

@@ -6,9 +6,10 @@ use crate::executor::{self, Job, Wake, task_directory};
 use crate::model::command::Written;
 use crate::model::hub::{Cancel, Input, Run, Stop};
 use crate::model::id::{PoolId, TaskSeq, Token};
-use crate::model::limits::{RESULT_BYTES_MAX, WORKERS_PER_POOL};
+use crate::model::limits::{EXPANDED_PROMPT_BYTES_MAX, RESULT_BYTES_MAX, WORKERS_PER_POOL};
 use crate::model::pool::{ExecutorKind, PoolRow};
 use crate::model::task::{Ending, Process, Report, TaskInput, TaskResult};
+use crate::model::template;
 use crate::store::{Store, StoreError};
 use crate::thread::Joined;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -227,6 +228,10 @@ impl Bench {
             Ok(None) => return failed(run, "the task's prompt is missing from the database"),
             Err(error) => return failed(run, &format!("the task's prompt could not be read: {error}")),
         };
+        let input = match self.expanded(run, input) {
+            Ok(input) => input,
+            Err(sentence) => return Report { ending: Ending::NotStarted, ..failed(run, &sentence) },
+        };
         match self.kind {
             ExecutorKind::Echo => echo(run, input),
             ExecutorKind::Command => self.run_command(run, input),
@@ -234,11 +239,30 @@ impl Bench {
     }
 
     fn input(&mut self, seq: TaskSeq) -> Result<Option<TaskInput>, StoreError> {
-        let store = match &mut self.store {
+        self.store()?.task_input(seq)
+    }
+
+    fn store(&mut self) -> Result<&mut Store, StoreError> {
+        let store = match self.store.take() {
             Some(store) => store,
-            None => self.store.insert(Store::open_for_reading(&self.workplace.database, PathBuf::new())?),
+            None => Store::open_for_reading(&self.workplace.database, PathBuf::new())?,
         };
-        store.task_input(seq)
+        Ok(self.store.insert(store))
+    }
+
+    /// A task of a workflow with the results that its prompt names in their places. They are read only now, when they
+    /// are wanted: a prompt is stored as it was written.
+    fn expanded(&mut self, run: &Run, input: TaskInput) -> Result<TaskInput, String> {
+        if !run.refers {
+            return Ok(input);
+        }
+        let prompt = template::expand(&input.prompt, EXPANDED_PROMPT_BYTES_MAX, |reference| {
+            let found = self.store().and_then(|store| store.result_of_step(run.seq, reference.stage, reference.task));
+            let found =
+                found.map_err(|error| format!("the result {} could not be read: {error}", reference.written))?;
+            found.and_then(|found| found.result).ok_or_else(|| format!("there is no result {}", reference.written))
+        })?;
+        Ok(TaskInput { prompt, ..input })
     }
 
     fn run_command(&self, run: &Run, input: TaskInput) -> Report {

@@ -3,6 +3,7 @@
 use crate::model::event::{Body, Event};
 use crate::model::message::Status;
 use crate::model::task::worker_id;
+use crate::model::workflow::{Tally, WorkflowStatus};
 use crate::ports::StoredEvent;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::json;
@@ -101,6 +102,9 @@ impl Serialize for Data<'_> {
                 map.serialize_entry("status", status)?;
                 map.serialize_entry("pool_id", pool.as_str())?;
             }
+            Body::WorkflowStarted { .. } | Body::WorkflowStageCompleted { .. } | Body::WorkflowEnded { .. } => {
+                workflow_entries(self.0, &mut map)?;
+            }
             body => task_entries(body, &mut map)?,
         }
         map.serialize_entry("severity", self.0.severity().as_str())?;
@@ -144,6 +148,45 @@ fn task_entries<M: SerializeMap>(body: &Body, map: &mut M) -> Result<(), M::Erro
             map.serialize_entry("attempt", attempt)?;
             map.serialize_entry("error", error)?;
             map.serialize_entry("delay_seconds", &delay.as_secs_f64())?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn workflow_entries<M: SerializeMap>(body: &Body, map: &mut M) -> Result<(), M::Error> {
+    let counted = |tally: &Tally| {
+        json!({
+            "status": tally.outcome(),
+            "tasks_completed": tally.completed,
+            "tasks_failed": tally.failed,
+            "tasks_cancelled": tally.cancelled,
+        })
+    };
+    match body {
+        Body::WorkflowStarted { workflow, name, stages } => {
+            map.serialize_entry("workflow_id", workflow.as_str())?;
+            map.serialize_entry("status", WorkflowStatus::Running.shown())?;
+            let stage_names: Vec<&str> = stages.iter().map(|stage| &**stage).collect();
+            map.serialize_entry("metadata", &json!({"name": name, "stages": stage_names}))?;
+            map.serialize_entry("stages_completed", &0)?;
+            map.serialize_entry("total_stages", &stages.len())?;
+        }
+        Body::WorkflowStageCompleted { workflow, stage, tally, stages_completed, total_stages } => {
+            map.serialize_entry("workflow_id", workflow.as_str())?;
+            map.serialize_entry("status", WorkflowStatus::Running.shown())?;
+            map.serialize_entry("stage_name", &**stage)?;
+            map.serialize_entry("result", &counted(tally))?;
+            map.serialize_entry("stages_completed", stages_completed)?;
+            map.serialize_entry("total_stages", total_stages)?;
+        }
+        Body::WorkflowEnded { workflow, status, tally, stages_completed, total_stages, error } => {
+            map.serialize_entry("workflow_id", workflow.as_str())?;
+            map.serialize_entry("status", status.as_str())?;
+            map.serialize_entry("result", &counted(tally))?;
+            map.serialize_entry("stages_completed", stages_completed)?;
+            map.serialize_entry("total_stages", total_stages)?;
+            map.serialize_entry("error", error)?;
         }
         _ => {}
     }

@@ -2,12 +2,13 @@
 //!
 //! Doors also choose the ids of what is to be created: the model has no clock and no randomness.
 
-use super::id::{MessageId, ModuleName, PoolId, TaskId, ThreadId};
+use super::id::{MessageId, ModuleName, PoolId, TaskId, ThreadId, WorkflowId};
 use super::message::Status;
 use super::pool::{PoolRow, PoolView};
 use super::scaling::Rule;
 use super::task::{OnCrash, Task, TaskInput, TaskResult};
 use super::watch::Watch;
+use super::workflow::{RunWorkflow, WorkflowStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +81,15 @@ pub enum Command {
     /// Runs a task again that has failed or was cancelled.
     RetryTask {
         id: TaskId,
+    },
+    RunWorkflow(Box<RunWorkflow>),
+    /// Answered once the workflow has ended, or `timed_out`.
+    WaitWorkflow {
+        id: WorkflowId,
+        timeout: Option<Duration>,
+    },
+    CancelWorkflow {
+        id: WorkflowId,
     },
     /// Answered once everything that is committed can be found by a search.
     IndexSearch,
@@ -248,6 +258,15 @@ pub enum Reply {
         duplicate: bool,
     },
     Task(Box<TaskView>),
+    Started {
+        workflow: WorkflowId,
+        status: WorkflowStatus,
+        duplicate: bool,
+        /// The number of the event that says so; what follows comes after it.
+        seq: Option<u64>,
+    },
+    /// What there is to be said of it is in the store.
+    Workflow(WorkflowId),
 }
 
 /// A group of pools, and what scaling it has come to.

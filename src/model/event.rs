@@ -1,9 +1,11 @@
 //! What happened: one numbered entry of the log. It carries ids, states, names, lengths and durations, never contents.
 
-use super::id::{MessageId, PoolId, TaskId, ThreadId};
+use super::id::{MessageId, PoolId, TaskId, ThreadId, WorkflowId};
 use super::message::Status;
 use super::pool::PoolStatus;
+use super::workflow::{Tally, WorkflowStatus};
 use crate::clock::Timestamp;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An entry of the log. `seq` is gap-free over the whole server.
@@ -102,6 +104,30 @@ pub enum Body {
         slot: Option<u8>,
         task: TaskId,
     },
+    WorkflowStarted {
+        workflow: WorkflowId,
+        name: String,
+        stages: Vec<Arc<str>>,
+    },
+    WorkflowStageCompleted {
+        workflow: WorkflowId,
+        stage: Arc<str>,
+        tally: Tally,
+        stages_completed: usize,
+        total_stages: usize,
+    },
+    /// Its end, whichever it is.
+    WorkflowEnded {
+        workflow: WorkflowId,
+        /// Final.
+        status: WorkflowStatus,
+        /// Of all its tasks.
+        tally: Tally,
+        stages_completed: usize,
+        total_stages: usize,
+        /// Names and a reason.
+        error: Option<String>,
+    },
 }
 
 /// How loud an event is.
@@ -138,6 +164,10 @@ impl Body {
             Body::TaskFailed { .. } => "task.failed",
             Body::TaskRetrying { .. } => "task.retrying",
             Body::TaskCancelled { .. } => "task.cancelled",
+            Body::WorkflowStarted { .. } => "workflow.started",
+            Body::WorkflowStageCompleted { .. } => "workflow.stage_completed",
+            Body::WorkflowEnded { status: WorkflowStatus::Completed, .. } => "workflow.completed",
+            Body::WorkflowEnded { .. } => "workflow.failed",
         }
     }
 
@@ -157,6 +187,9 @@ impl Body {
             | Body::TaskFailed { pool, .. }
             | Body::TaskRetrying { pool, .. }
             | Body::TaskCancelled { pool, .. } => format!("pool:{pool}"),
+            Body::WorkflowStarted { workflow, .. }
+            | Body::WorkflowStageCompleted { workflow, .. }
+            | Body::WorkflowEnded { workflow, .. } => format!("workflow:{workflow}"),
         }
     }
 
@@ -164,8 +197,10 @@ impl Body {
         match self {
             Body::MessageStatus { current: Some(Status::Failed), .. }
             | Body::TaskFailed { .. }
+            | Body::WorkflowEnded { status: WorkflowStatus::Failed, .. }
             | Body::WorkerStatus { status: "error", .. } => Severity::Error,
             Body::MessageStatus { current: Some(Status::Expired), .. } | Body::TaskRetrying { .. } => Severity::Warning,
+            Body::WorkflowEnded { status: WorkflowStatus::Cancelled, .. } => Severity::Warning,
             _ => Severity::Info,
         }
     }

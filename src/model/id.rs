@@ -62,6 +62,11 @@ id!(
     ModuleName
 );
 
+id!(
+    /// A workflow of ours, a UUID that sorts by time.
+    WorkflowId
+);
+
 /// Row number of a task: the order of submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskSeq(pub i64);

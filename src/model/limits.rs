@@ -53,6 +53,14 @@ pub const SCALE_DOWN_IDLE: Duration = Duration::from_secs(300);
 
 /// How many others a task may wait for.
 pub const AFTER_MAX: usize = 256;
+/// A workflow file.
+pub const WORKFLOW_BYTES_MAX: usize = 1 << 20;
+pub const WORKFLOW_STAGES_MAX: usize = 64;
+pub const WORKFLOW_TASKS_MAX: usize = 256;
+/// Pairs of tasks of a workflow of which one needs the other.
+pub const WORKFLOW_EDGES_MAX: usize = 10_000;
+/// A prompt in which results stand in the place of their names.
+pub const EXPANDED_PROMPT_BYTES_MAX: usize = 4 << 20;
 /// A worker whose task has written nothing for so long counts as stuck, unless configured otherwise.
 pub const STUCK_AFTER: Duration = Duration::from_secs(300);
 

@@ -1,4 +1,4 @@
-//! What the daemon knows and decides: messages, watches, tasks, pools, events, and the [`hub`] that steps them.
+//! What the daemon knows and decides: messages, watches, tasks, pools, workflows, events, and the [`hub`] that steps them.
 //! Pure and deterministic: no input or output, no clock, no threads; time and rows are arguments.
 
 pub mod id;
@@ -11,6 +11,8 @@ pub mod pool;
 pub mod queue;
 pub mod scaling;
 pub mod task;
+pub mod template;
+pub mod workflow;
 
 pub mod command;
 pub mod event;

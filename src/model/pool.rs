@@ -211,6 +211,9 @@ pub struct Pool {
     /// Pending tasks that are not in `queue` because their time has not come.
     pub waiting: usize,
     pub workers: [Worker; WORKERS_PER_POOL],
+    /// While a workflow is looked at: tasks of it that would come here, to run at once or to wait.
+    pub planned_ready: usize,
+    pub planned_waiting: usize,
     /// Whether its threads run; tasks are dispatched only then.
     pub staffed: bool,
     /// While it drains: when what is left is cancelled; `None`: never.
@@ -219,7 +222,16 @@ pub struct Pool {
 
 impl Pool {
     pub fn new(row: PoolRow) -> Pool {
-        Pool { row, queue: Queue::default(), waiting: 0, workers: Default::default(), staffed: false, drained_by: None }
+        Pool {
+            row,
+            queue: Queue::default(),
+            waiting: 0,
+            workers: Default::default(),
+            planned_ready: 0,
+            planned_waiting: 0,
+            staffed: false,
+            drained_by: None,
+        }
     }
 
     /// Pending tasks of any kind; what `queue_max` bounds.
@@ -230,8 +242,9 @@ impl Pool {
     /// Whether another task fits. One that can run at once needs no place in the queue as long as a worker is free for
     /// it, however many came with the same batch.
     pub fn has_room(&self, can_run: bool) -> bool {
-        let ready = self.queue.len() + usize::from(can_run);
-        let waits = self.waiting + usize::from(!can_run) + ready.saturating_sub(self.free_places());
+        let ready = self.queue.len() + self.planned_ready + usize::from(can_run);
+        let waits =
+            self.waiting + self.planned_waiting + usize::from(!can_run) + ready.saturating_sub(self.free_places());
         waits <= self.row.queue_max
     }
 
@@ -250,7 +263,7 @@ impl Pool {
 
     /// Queued and running: what a router compares.
     pub fn load(&self) -> usize {
-        self.pending() + self.running()
+        self.pending() + self.running() + self.planned_ready + self.planned_waiting
     }
 
     pub fn is_healthy(&self) -> bool {

@@ -1,11 +1,12 @@
 //! What deciding reads from the store, and what it has the store write.
 
-use super::id::{MessageId, ModuleName, TaskId, TaskSeq, ThreadId, Token, WatchId};
+use super::id::{MessageId, ModuleName, TaskId, TaskSeq, ThreadId, Token, WatchId, WorkflowId};
 use super::message::{MessageHead, NewMessage, NewThread, Status};
 use super::pool::PoolRow;
 use super::scaling::GroupRow;
 use super::task::{Task, TaskInput, TaskResult};
 use super::watch::Watch;
+use super::workflow::WorkflowRow;
 use std::sync::Arc;
 
 /// The rows behind a decision. Every read sees what earlier steps of the same batch wrote.
@@ -23,6 +24,8 @@ pub trait Rows {
     /// The tasks that a task needs, finished ones included.
     fn needs(&mut self, seq: TaskSeq) -> Result<Vec<Task>, RowsError>;
     fn task_result(&mut self, seq: TaskSeq) -> Result<TaskResult, RowsError>;
+    fn workflow(&mut self, id: &WorkflowId) -> Result<Option<WorkflowRow>, RowsError>;
+    fn workflow_by_key(&mut self, key: &str) -> Result<Option<WorkflowRow>, RowsError>;
 }
 
 /// The store could not answer; the batch is rolled back and the reason reported by whoever runs it.
@@ -86,6 +89,7 @@ pub enum Write {
         seq: TaskSeq,
         needs: TaskSeq,
     },
+    PutWorkflow(Box<WorkflowRow>),
     /// Where round robin goes on.
     RoundRobin(u64),
     /// The next fencing token to give out.
@@ -109,4 +113,7 @@ pub struct Snapshot {
     pub tasks: Vec<Task>,
     /// Of the open tasks: which needs which other open one.
     pub dependencies: Vec<(TaskSeq, TaskSeq)>,
+    /// Workflows that have not ended, and all of their tasks, those that have ended too.
+    pub workflows: Vec<WorkflowRow>,
+    pub workflow_tasks: Vec<Task>,
 }

@@ -2,6 +2,7 @@
 
 use super::id::{MessageId, PoolId, TaskId, TaskSeq, Token};
 use super::limits;
+use super::workflow::Step;
 use crate::clock::Timestamp;
 use std::time::Duration;
 
@@ -163,6 +164,8 @@ pub struct Task {
     /// Tasks with the same one run one at a time.
     pub lock: Option<String>,
     pub exchange: Option<Exchange>,
+    /// Its place in a workflow.
+    pub step: Option<Step>,
     pub slot: Option<u8>,
     pub process: Option<Process>,
     pub exit_code: Option<i32>,
@@ -265,6 +268,7 @@ pub(crate) fn sample() -> Task {
         key: None,
         lock: None,
         exchange: None,
+        step: None,
         slot: None,
         process: None,
         exit_code: None,

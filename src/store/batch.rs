@@ -113,6 +113,7 @@ impl Store {
             Write::PutTaskInput { seq, input } => self.put_task_input(*seq, input),
             Write::PutTaskResult { seq, result } => self.put_task_result(*seq, result),
             Write::PutDependency { seq, needs } => self.put_dependency(*seq, *needs),
+            Write::PutWorkflow(row) => self.put_workflow(row),
             Write::RoundRobin(next) => self.set_meta("round_robin_next", i64::try_from(*next).unwrap_or(0)),
             Write::NextToken(token) => self.set_meta("token_next", i64::try_from(token.0).unwrap_or(i64::MAX)),
         }

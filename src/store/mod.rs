@@ -17,6 +17,7 @@ mod search;
 mod tasks;
 mod threads;
 mod watches;
+mod workflows;
 
 mod reading;
 mod rows;

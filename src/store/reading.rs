@@ -1,13 +1,14 @@
 //! What doors read, on connections that cannot write.
 
 use super::Store;
-use crate::model::id::{MessageId, TaskId, ThreadId};
+use crate::model::id::{MessageId, TaskId, ThreadId, WorkflowId};
 use crate::model::message::{Message, Thread};
 use crate::model::task::Task;
 use crate::model::watch::{Watch, WatchFilter};
+use crate::model::workflow::WorkflowRow;
 use crate::ports::{
     IdKind, LogPart, LogStream, MessageFilter, Module, Page, ReadError, Reader, Resolved, StoredEvent, TaskDetail,
-    TaskFilter,
+    TaskFilter, WorkflowDetail, WorkflowFilter,
 };
 use rusqlite::types::ValueRef;
 use std::io::{Read, Seek, SeekFrom};
@@ -69,6 +70,16 @@ impl Reader for Store {
         Ok(self.read_tasks(filter)?)
     }
 
+    fn workflow(&mut self, id: &WorkflowId) -> Result<Option<WorkflowDetail>, ReadError> {
+        let Some(row) = self.read_workflow(id)? else { return Ok(None) };
+        let tasks = self.read_tasks_of_workflow(id)?;
+        Ok(Some(WorkflowDetail { row, tasks }))
+    }
+
+    fn workflows(&mut self, filter: &WorkflowFilter) -> Result<Page<WorkflowRow>, ReadError> {
+        Ok(self.read_workflows(filter)?)
+    }
+
     fn task_log(&mut self, task: &Task, stream: LogStream, from: u64, bytes_max: usize) -> Result<LogPart, ReadError> {
         let name = match stream {
             LogStream::Stdout => "stdout",
@@ -107,6 +118,7 @@ impl Reader for Store {
             IdKind::Message => self.resolve_in(&[("messages", "message_id")], text),
             IdKind::Thread => self.resolve_in(&[("threads", "thread_id")], text),
             IdKind::Task => self.resolve_in(&[("tasks", "task_id")], text),
+            IdKind::Workflow => self.resolve_in(&[("workflows", "workflow_id")], text),
             IdKind::Watch => self.resolve_in(
                 &[("watches", "message_id"), ("watches", "task_id"), ("messages", "message_id"), ("tasks", "task_id")],
                 text,

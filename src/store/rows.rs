@@ -1,11 +1,12 @@
 //! The rows behind a decision, read inside the hub's own transaction.
 
 use super::{Store, StoreError};
-use crate::model::id::{MessageId, ModuleName, TaskId, TaskSeq, ThreadId};
+use crate::model::id::{MessageId, ModuleName, TaskId, TaskSeq, ThreadId, WorkflowId};
 use crate::model::message::MessageHead;
 use crate::model::rows::{Rows, RowsError};
 use crate::model::task::{Task, TaskResult};
 use crate::model::watch::Watch;
+use crate::model::workflow::WorkflowRow;
 
 impl From<StoreError> for RowsError {
     fn from(error: StoreError) -> RowsError {
@@ -54,5 +55,13 @@ impl Rows for Store {
 
     fn task_result(&mut self, seq: TaskSeq) -> Result<TaskResult, RowsError> {
         Ok(self.read_task_result(seq)?)
+    }
+
+    fn workflow(&mut self, id: &WorkflowId) -> Result<Option<WorkflowRow>, RowsError> {
+        Ok(self.read_workflow(id)?)
+    }
+
+    fn workflow_by_key(&mut self, key: &str) -> Result<Option<WorkflowRow>, RowsError> {
+        Ok(self.read_workflow_by_key(key)?)
     }
 }

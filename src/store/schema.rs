@@ -53,7 +53,7 @@ CREATE TABLE tasks(
   reason TEXT, priority INTEGER NOT NULL, not_before REAL, timeout_ms INTEGER NOT NULL,
   attempt INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0, token INTEGER,
   retries_max INTEGER NOT NULL, crashes INTEGER NOT NULL DEFAULT 0, on_crash TEXT NOT NULL, lock_key TEXT,
-  idempotency_key TEXT, question_id TEXT, response_id TEXT, workflow_id TEXT, stage TEXT, worker_slot INTEGER,
+  idempotency_key TEXT, question_id TEXT, response_id TEXT, workflow_id TEXT, stage TEXT, step TEXT, worker_slot INTEGER,
   pid INTEGER, pid_started INTEGER, boot_id TEXT, exit_code INTEGER, exit_signal INTEGER,
   cancel_requested INTEGER NOT NULL DEFAULT 0, created_at REAL NOT NULL, started_at REAL, completed_at REAL);
 CREATE UNIQUE INDEX tasks_by_key ON tasks(idempotency_key) WHERE idempotency_key IS NOT NULL;
@@ -68,7 +68,9 @@ CREATE TABLE task_dependencies(
 CREATE INDEX dependents ON task_dependencies(needs_seq);
 CREATE TABLE workflows(
   workflow_id TEXT PRIMARY KEY, definition TEXT NOT NULL, status TEXT NOT NULL, stages_completed INTEGER NOT NULL,
-  total_stages INTEGER NOT NULL, error TEXT, created_at REAL NOT NULL, ended_at REAL);
+  total_stages INTEGER NOT NULL, error TEXT, idempotency_key TEXT, created_at REAL NOT NULL, ended_at REAL);
+CREATE UNIQUE INDEX workflows_by_key ON workflows(idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX workflows_open ON workflows(workflow_id) WHERE ended_at IS NULL;
 CREATE TABLE search_rows(row INTEGER PRIMARY KEY, message_id TEXT NOT NULL UNIQUE);
 CREATE VIRTUAL TABLE messages_fts USING fts5(content, module, tokenize='porter unicode61');
 INSERT INTO meta(key, value) VALUES

@@ -21,6 +21,8 @@ impl Store {
             groups: self.read_groups()?,
             tasks: self.read_open_tasks()?,
             dependencies: self.read_open_dependencies()?,
+            workflows: self.read_open_workflows()?,
+            workflow_tasks: self.read_tasks_of_open_workflows()?,
         })
     }
 }

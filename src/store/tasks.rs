@@ -2,23 +2,26 @@
 
 use super::{Store, StoreError, value};
 use crate::clock::Timestamp;
-use crate::model::id::{MessageId, PoolId, TaskId, TaskSeq, Token};
+use crate::model::id::{MessageId, PoolId, TaskId, TaskSeq, Token, WorkflowId};
 use crate::model::task::{Exchange, OnCrash, Process, Reason, Task, TaskInput, TaskResult, TaskStatus};
+use crate::model::workflow::Step;
 use crate::ports::{Page, TaskFilter};
 use rusqlite::{OptionalExtension, Row, ToSql, params};
 use std::time::Duration;
 
-const COLUMNS: &str = "task_seq, task_id, pool_id, status, reason, priority, not_before, timeout_ms, attempt, failures,
+pub(super) const COLUMNS: &str =
+    "task_seq, task_id, pool_id, status, reason, priority, not_before, timeout_ms, attempt, failures,
   token, retries_max, crashes, on_crash, idempotency_key, question_id, response_id, worker_slot, pid, pid_started,
-  boot_id, exit_code, exit_signal, cancel_requested, created_at, started_at, completed_at, lock_key";
+  boot_id, exit_code, exit_signal, cancel_requested, created_at, started_at, completed_at, lock_key,
+  workflow_id, stage, step";
 
-/// By number and not by name: looking up 28 names for every row took longer than writing it.
+/// By number and not by name: looking up 31 names for every row took longer than writing it.
 const INSERT: &str = "INSERT INTO tasks(task_seq, task_id, pool_id, status, reason, priority, not_before, timeout_ms,
     attempt, failures, token, retries_max, crashes, on_crash, idempotency_key, question_id, response_id, worker_slot,
     pid, pid_started, boot_id, exit_code, exit_signal, cancel_requested, created_at, started_at, completed_at,
-    lock_key)
+    lock_key, workflow_id, stage, step)
   VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-    ?24, ?25, ?26, ?27, ?28)
+    ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)
   ON CONFLICT(task_seq) DO UPDATE SET status = ?4, reason = ?5, not_before = ?7, attempt = ?9, failures = ?10,
     token = ?11, crashes = ?13, worker_slot = ?18, pid = ?19, pid_started = ?20, boot_id = ?21, exit_code = ?22,
     exit_signal = ?23, cancel_requested = ?24, started_at = ?26, completed_at = ?27";
@@ -55,6 +58,9 @@ impl Store {
             task.started_at.map(Timestamp::as_unix_seconds),
             task.completed_at.map(Timestamp::as_unix_seconds),
             task.lock,
+            task.step.as_ref().map(|step| step.workflow.as_str()),
+            task.step.as_ref().map(|step| &*step.stage),
+            task.step.as_ref().map(|step| &*step.name),
         ])?;
         Ok(())
     }
@@ -184,7 +190,7 @@ impl Store {
     }
 }
 
-fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
+pub(super) fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
     let exchange = match (row.get::<_, Option<String>>(15)?, row.get::<_, Option<String>>(16)?) {
         (Some(question), Some(response)) => {
             Some(Exchange { question: MessageId::from(question), response: MessageId::from(response) })
@@ -217,6 +223,17 @@ fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
         started_at: value::timestamp_or_null(row, 25)?,
         completed_at: value::timestamp_or_null(row, 26)?,
         lock: row.get(27)?,
+        step: step(row)?,
+    })
+}
+
+fn step(row: &Row<'_>) -> rusqlite::Result<Option<Step>> {
+    let text = |column| row.get::<_, Option<String>>(column);
+    Ok(match (text(28)?, text(29)?, text(30)?) {
+        (Some(workflow), Some(stage), Some(name)) => {
+            Some(Step { workflow: WorkflowId::from(workflow), stage: stage.into(), name: name.into() })
+        }
+        _ => None,
     })
 }
 

@@ -2,13 +2,14 @@
 
 use super::Asked;
 use crate::model::command::{Code, Command, Refusal};
-use crate::model::id::{MessageId, ModuleName, TaskId, ThreadId};
+use crate::model::id::{MessageId, ModuleName, TaskId, ThreadId, WorkflowId};
 use crate::model::message::{Message, Status, Thread};
 use crate::model::task::Task;
 use crate::model::watch::{Watch, WatchFilter};
+use crate::model::workflow::WorkflowRow;
 use crate::ports::{
     Answer, Asker, IdKind, LogPart, LogStream, MessageFilter, Module, Page, ReadError, Reader, Readers, Resolved,
-    StoredEvent, TaskDetail, TaskFilter,
+    StoredEvent, TaskDetail, TaskFilter, WorkflowDetail, WorkflowFilter,
 };
 use crossbeam_channel::{Receiver, Sender, bounded, never};
 use parking_lot::Mutex;
@@ -139,6 +140,14 @@ impl Reader for FakeStore {
     }
 
     fn tasks(&mut self, _: &TaskFilter) -> Result<Page<Task>, ReadError> {
+        empty()
+    }
+
+    fn workflow(&mut self, _: &WorkflowId) -> Result<Option<WorkflowDetail>, ReadError> {
+        Ok(None)
+    }
+
+    fn workflows(&mut self, _: &WorkflowFilter) -> Result<Page<WorkflowRow>, ReadError> {
         empty()
     }
 

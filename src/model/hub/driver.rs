@@ -48,6 +48,8 @@ pub(super) enum Fault {
     ForgetsDependents,
     /// What needs a task that failed runs all the same.
     RunsUnneeded,
+    /// A workflow ends with its first stage that does.
+    EndsWorkflowsEarly,
     /// That a task is completed is not written.
     RunsCompletedAgain,
     /// A pool that its group gives up is ended at once.
@@ -289,6 +291,10 @@ impl Driver {
         let tasks = &mut self.hub.tasks;
         match self.fault {
             Some(Fault::IgnoresLocks) => tasks.locks.by_key.values_mut().for_each(|lock| lock.holder = None),
+            Some(Fault::EndsWorkflowsEarly) => {
+                let some_done = |open: &&mut super::workflows::Open| open.tallies.iter().any(|tally| tally.is_done());
+                self.hub.workflows.open.values_mut().filter(some_done).for_each(|open| open.tasks.clear());
+            }
             Some(Fault::ForgetsDependents) => tasks.ended.clear(),
             Some(Fault::RunsUnneeded) => {
                 tasks.ended.iter_mut().for_each(|(_, status)| *status = TaskStatus::Completed);

@@ -31,6 +31,7 @@ impl Hub {
         let task = task.clone();
         self.release_lock(&task);
         self.tasks.ended.push((seq, status));
+        self.step_ended(&task);
         self.written.remove(&seq);
         self.count_end(&task);
         self.emit(now, end_event(&task, reason, &outcome), out);
@@ -56,7 +57,7 @@ impl Hub {
         for (ask, wait) in self.waiting_for_task(task.seq) {
             let reply = match wait {
                 Wait::Answer(_, answer) => Reply::Asked(answered(*answer, task, outcome)),
-                Wait::Task(_) | Wait::Output(..) | Wait::Watch(_) | Wait::Pool(_) => {
+                Wait::Task(_) | Wait::Output(..) | Wait::Watch(_) | Wait::Pool(_) | Wait::Workflow(_) => {
                     Reply::Task(Box::new(TaskView { task: task.clone(), outcome: outcome.clone() }))
                 }
             };

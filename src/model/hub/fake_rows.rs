@@ -2,13 +2,14 @@
 //! refuse, or that changes what is final.
 
 use crate::model::event::Event;
-use crate::model::id::{MessageId, ModuleName, PoolId, TaskId, TaskSeq, ThreadId, WatchId};
+use crate::model::id::{MessageId, ModuleName, PoolId, TaskId, TaskSeq, ThreadId, WatchId, WorkflowId};
 use crate::model::message::{MessageHead, NewMessage, Status};
 use crate::model::pool::{PoolRow, PoolStatus};
 use crate::model::rows::{Change, ChangeKind, Rows, RowsError, Snapshot, Write};
 use crate::model::scaling::GroupRow;
 use crate::model::task::{Task, TaskInput, TaskResult, TaskStatus};
 use crate::model::watch::Watch;
+use crate::model::workflow::WorkflowRow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ pub(super) struct Tables {
     pub(super) inputs: BTreeMap<TaskSeq, TaskInput>,
     pub(super) results: BTreeMap<TaskSeq, TaskResult>,
     pub(super) dependencies: BTreeSet<(TaskSeq, TaskSeq)>,
+    pub(super) workflows: BTreeMap<WorkflowId, WorkflowRow>,
     pub(super) round_robin: u64,
     pub(super) next_token: u64,
     /// The last event's number.
@@ -76,7 +78,11 @@ impl FakeRows {
     pub(super) fn snapshot(&self) -> Snapshot {
         let tables = &self.tables;
         let open = |seq: &TaskSeq| tables.tasks.get(seq).is_some_and(|task| !task.status.is_final());
+        let running = |id: &WorkflowId| tables.workflows.get(id).is_some_and(|row| !row.status.is_final());
+        let in_running = |task: &&Task| task.step.as_ref().is_some_and(|step| running(&step.workflow));
         Snapshot {
+            workflows: tables.workflows.values().filter(|row| running(&row.id)).cloned().collect(),
+            workflow_tasks: tables.tasks.values().filter(in_running).cloned().collect(),
             round_robin: tables.round_robin,
             seq: tables.seq,
             next_token: tables.next_token,
@@ -135,6 +141,7 @@ impl FakeRows {
                 let new = tables.dependencies.insert((seq, needs));
                 self.refuse_unless(new, "dependency");
             }
+            Write::PutWorkflow(row) => self.put_workflow(*row),
             Write::RoundRobin(next) => tables.round_robin = next,
             Write::NextToken(token) => tables.next_token = token.0,
         }
@@ -232,6 +239,14 @@ impl FakeRows {
             self.violations.push(format!("lost: task {} is open and has no pool", task.id));
         }
         self.tables.tasks.insert(task.seq, task);
+    }
+
+    fn put_workflow(&mut self, row: WorkflowRow) {
+        if let Some(old) = self.tables.workflows.get(&row.id).filter(|old| old.status.is_final()) {
+            let (id, old, new) = (&row.id, old.status.as_str(), row.status.as_str());
+            self.violations.push(format!("final: workflow {id} was {old} and became {new}"));
+        }
+        self.tables.workflows.insert(row.id.clone(), row);
     }
 
     fn read(&mut self) -> Result<(), RowsError> {
@@ -374,6 +389,16 @@ impl Rows for FakeRows {
     fn task_result(&mut self, seq: TaskSeq) -> Result<TaskResult, RowsError> {
         self.read()?;
         Ok(self.tables.results.get(&seq).cloned().unwrap_or_default())
+    }
+
+    fn workflow(&mut self, id: &WorkflowId) -> Result<Option<WorkflowRow>, RowsError> {
+        self.read()?;
+        Ok(self.tables.workflows.get(id).cloned())
+    }
+
+    fn workflow_by_key(&mut self, key: &str) -> Result<Option<WorkflowRow>, RowsError> {
+        self.read()?;
+        Ok(self.tables.workflows.values().find(|row| row.key.as_deref() == Some(key)).cloned())
     }
 }
 

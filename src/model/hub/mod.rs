@@ -21,6 +21,7 @@ mod scaling;
 mod tasks;
 mod timers;
 mod watching;
+mod workflows;
 
 #[cfg(test)]
 mod driver;
@@ -99,6 +100,8 @@ pub struct Run {
     pub timeout: Duration,
     /// Whether somebody reads the answer while it is being written.
     pub progress: bool,
+    /// Whether its prompt may name results of earlier tasks: it belongs to a workflow.
+    pub refers: bool,
 }
 
 /// A running attempt that is to be ended.
@@ -172,6 +175,7 @@ pub struct Hub {
     /// Workers as they were before this batch; should it fail, its facts are stepped again and must not count twice.
     workers_before: BTreeMap<PoolId, [Worker; limits::WORKERS_PER_POOL]>,
     tasks: tasks::Tasks,
+    workflows: workflows::Workflows,
     /// How much the running tasks have written.
     written: HashMap<TaskSeq, Written>,
     /// When which busy worker counts as stuck, unless something is heard of it.
@@ -201,6 +205,7 @@ impl Hub {
             groups: scaling::Groups::new(),
             workers_before: BTreeMap::new(),
             tasks: tasks::Tasks::default(),
+            workflows: workflows::Workflows::default(),
             written: HashMap::new(),
             quiet: HashMap::new(),
             round_robin: 0,
@@ -228,6 +233,7 @@ impl Hub {
         self.round_robin = snapshot.round_robin;
         self.quiet.clear();
         self.restore_tasks(now, snapshot.tasks, &snapshot.dependencies);
+        self.restore_workflows(snapshot.workflows, &snapshot.workflow_tasks);
         self.restore_watches(now, snapshot.next_watch_id, snapshot.watches);
     }
 
@@ -299,6 +305,9 @@ impl Hub {
             Command::WaitTask { id, timeout, beyond } => self.wait_task(now, ask, &id, timeout, beyond, rows)?,
             Command::CancelTask { id } => Some(self.cancel(now, &id, rows, out)?),
             Command::RetryTask { id } => Some(self.retry(now, &id, rows, out)?),
+            Command::RunWorkflow(run) => Some(self.run_workflow(now, *run, rows, out)?),
+            Command::WaitWorkflow { id, timeout } => self.wait_workflow(now, ask, id, timeout, rows)?,
+            Command::CancelWorkflow { id } => Some(self.cancel_workflow(id, rows)?),
         };
         if let Some(answer) = answer {
             out.replies.push((ask, answer));
@@ -331,7 +340,7 @@ impl Hub {
     /// As [`Hub::step`].
     pub fn settle(&mut self, now: Now, rows: &mut dyn Rows, out: &mut Effects) -> Result<(), RowsError> {
         self.resolve_inserted(now, rows, out)?;
-        self.settle_ended(now, rows, out)?;
+        self.settle_workflows(now, rows, out)?;
         self.dispatch(now, rows, out)?;
         self.scale_groups(now, out);
         self.close_drained(now, out);
@@ -353,6 +362,7 @@ impl Hub {
         match command {
             Command::WaitTask { id, .. } => self.tasks.by_id(id).is_some(),
             Command::WaitWatch { name, .. } => self.is_watched(name),
+            Command::WaitWorkflow { id, .. } => self.workflows.open.contains_key(id),
             command => command.is_read(),
         }
     }

@@ -4,7 +4,7 @@ use super::timers::Timer;
 use super::{Effects, Hub};
 use crate::clock::{Now, Tick};
 use crate::model::command::{Answer, Code, Refusal, Reply, Written};
-use crate::model::id::{AskId, PoolId, TaskSeq, WatchId};
+use crate::model::id::{AskId, PoolId, TaskSeq, WatchId, WorkflowId};
 use crate::model::message::Status;
 use crate::model::rows::{Rows, RowsError};
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +19,8 @@ pub(super) enum Wait {
     Output(TaskSeq, Written),
     /// The end of a pool.
     Pool(PoolId),
+    /// The end of a workflow.
+    Workflow(WorkflowId),
     /// The answer to a question; as it stands, without content, should the wait end first.
     Answer(TaskSeq, Box<Answer>),
 }
@@ -35,6 +37,7 @@ pub(super) struct Parking {
     on_watch: BTreeMap<WatchId, Vec<AskId>>,
     on_task: BTreeMap<TaskSeq, Vec<AskId>>,
     on_pool: BTreeMap<PoolId, Vec<AskId>>,
+    on_workflow: BTreeMap<WorkflowId, Vec<AskId>>,
     /// Taken out by the batch at hand. Should it fail, they have not been answered and wait on.
     taken: Vec<(AskId, Parked)>,
 }
@@ -72,6 +75,7 @@ impl Hub {
                 self.parking.on_task.entry(*seq).or_default().push(ask)
             }
             Wait::Pool(id) => self.parking.on_pool.entry(id.clone()).or_default().push(ask),
+            Wait::Workflow(id) => self.parking.on_workflow.entry(id.clone()).or_default().push(ask),
         }
         self.parking.parked.insert(ask, parked);
     }
@@ -86,6 +90,7 @@ impl Hub {
             Wait::Watch(id) => leave(&mut self.parking.on_watch, id, ask),
             Wait::Task(seq) | Wait::Output(seq, _) | Wait::Answer(seq, _) => leave(&mut self.parking.on_task, seq, ask),
             Wait::Pool(id) => leave(&mut self.parking.on_pool, id, ask),
+            Wait::Workflow(id) => leave(&mut self.parking.on_workflow, id, ask),
         }
         self.parking.taken.push((ask, parked.clone()));
         Some(parked.wait)
@@ -126,6 +131,15 @@ impl Hub {
         asks
     }
 
+    /// Takes out all who wait for the end of a workflow.
+    pub(super) fn waiting_for_workflow(&mut self, id: &WorkflowId) -> Vec<AskId> {
+        let asks = self.parking.on_workflow.get(id).cloned().unwrap_or_default();
+        for ask in &asks {
+            self.unpark(*ask);
+        }
+        asks
+    }
+
     /// Answers those whose wait is over outside of any batch: for when nothing can be written.
     pub fn expire_waits(&mut self, now: Now, rows: &mut dyn Rows, out: &mut Effects) {
         for (at, ask) in self.timers.due_waits(now.tick) {
@@ -146,7 +160,9 @@ impl Hub {
     ) -> Result<(), RowsError> {
         let answer = match self.unpark(ask) {
             None => return Ok(()),
-            Some(Wait::Watch(_) | Wait::Task(_) | Wait::Output(..) | Wait::Pool(_)) => Err(timed_out()),
+            Some(Wait::Watch(_) | Wait::Task(_) | Wait::Output(..) | Wait::Pool(_) | Wait::Workflow(_)) => {
+                Err(timed_out())
+            }
             Some(Wait::Answer(_, mut answer)) => {
                 let status = rows.message(&answer.question)?.map_or(Status::Unknown, |question| question.status);
                 let error = format!(

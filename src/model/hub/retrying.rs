@@ -78,6 +78,13 @@ impl Hub {
             let message = format!("task {id} is {}; only a failed or cancelled one is retried", task.status.as_str());
             return Ok(Err(Refusal::new(Code::Conflict, message)));
         }
+        if let Some(step) = &task.step {
+            let message = format!(
+                "task {id} belongs to workflow {}, which goes on or has ended without it; run the workflow again",
+                step.workflow
+            );
+            return Ok(Err(Refusal::new(Code::Conflict, message)));
+        }
         let mut needs = Vec::new();
         for needed in rows.needs(task.seq)? {
             let needed = self.tasks.get(needed.seq).cloned().unwrap_or(needed);

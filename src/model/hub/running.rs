@@ -70,6 +70,7 @@ impl Hub {
             slot,
             timeout: task.timeout,
             progress: task.exchange.is_some(),
+            refers: task.step.is_some(),
             id: task.id,
             pool: task.pool,
         });

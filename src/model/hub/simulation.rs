@@ -5,6 +5,7 @@
 mod inputs;
 mod oracle;
 mod random;
+mod workflows;
 mod world;
 
 use super::driver::Fault;
@@ -105,9 +106,11 @@ fn everything_happens() {
         "Sent",
         "Submitted",
         "Task",
+        "Started",
         "Updated",
         "Waited",
         "Watching",
+        "Workflow",
         "busy",
         "conflict",
         "internal",
@@ -136,6 +139,9 @@ fn everything_happens() {
         "watch expired",
         "watch failed",
         "watch of both",
+        "workflow cancelled",
+        "workflow completed",
+        "workflow failed",
     ];
     for what in wanted {
         assert!(tally.get(what).is_some_and(|count| *count > 0), "{what} never happened in {tally:#?}");
@@ -156,6 +162,7 @@ fn planted_faults_are_found() {
         (Fault::ForgetsDependents, &["needs"]),
         (Fault::RunsUnneeded, &["needs"]),
         (Fault::ShrinksAtOnce, &["shrunk"]),
+        (Fault::EndsWorkflowsEarly, &["workflow"]),
         (Fault::RunsCompletedAgain, &["again", "final", "disagree"]),
     ];
     for (fault, expected) in planted {

@@ -260,6 +260,7 @@ impl Hub {
             key: submit.key,
             lock: submit.lock,
             exchange,
+            step: None,
             slot: None,
             process: None,
             exit_code: None,

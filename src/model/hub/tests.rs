@@ -12,6 +12,7 @@ mod routing;
 mod scaling;
 mod tasks;
 mod watches;
+mod workflows;
 
 use super::Input;
 use super::driver::{Answer, Driver};

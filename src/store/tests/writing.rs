@@ -1,10 +1,12 @@
 //! What the hub writes, and what it gets back when it starts again.
 
 use super::*;
+use crate::model::id::WorkflowId;
 use crate::model::id::{PoolId, TaskId, TaskSeq, Token};
 use crate::model::pool::{ExecutorKind, OnStuck, PoolRow, PoolStatus};
 use crate::model::rows::Rows;
 use crate::model::task::{Exchange, OnCrash, Process, Reason, Task, TaskInput, TaskResult, TaskStatus, sample};
+use crate::model::workflow::Step;
 use crate::ports::Reader;
 use std::collections::BTreeMap;
 
@@ -50,6 +52,7 @@ fn full_task() -> Task {
         lock: Some("repo".to_owned()),
         key: Some("key".to_owned()),
         exchange: Some(Exchange { question: MessageId::new("q"), response: MessageId::new("r") }),
+        step: Some(Step { workflow: WorkflowId::new("w"), stage: "stage".into(), name: "name".into() }),
         slot: Some(2),
         process: Some(Process { pid: u32::MAX, started: 123_456_789, boot_id: "boot".to_owned() }),
         exit_code: Some(-3),

@@ -6,11 +6,12 @@ use crate::model::command::{
     AddWatch, Ask, Command, Destination, IntoThread, Party, Scale, Seen, Selector, Send, Submit, Written,
 };
 use crate::model::hub::Input;
-use crate::model::id::{AskId, MessageId, ModuleName, PoolId, TaskId, ThreadId, Token};
+use crate::model::id::{AskId, MessageId, ModuleName, PoolId, TaskId, ThreadId, Token, WorkflowId};
 use crate::model::message::Status;
 use crate::model::pool::{ExecutorKind, PoolRow};
 use crate::model::scaling::Rule;
 use crate::model::task::{Ending, OnCrash, TaskInput};
+use crate::model::workflow::{Definition, OnFailure, RunWorkflow, Stage, StageTask};
 use std::time::Duration;
 
 const POOLS: [&str; 7] = ["command", "command", "echo", "echo", "third", "fourth", "group-1"];
@@ -24,7 +25,8 @@ impl World {
         match self.random.below(100) {
             0..3 => self.ask(|world| Some(Command::CreatePool(pool_row(world.pool().as_str())))),
             3..6 => self.ask(|world| Some(world.about_pool())),
-            6..24 => self.ask(|world| Some(world.submit())),
+            6..21 => self.ask(|world| Some(world.submit())),
+            21..24 => self.ask(World::about_workflow),
             24..32 => self.ask(|world| Some(world.ask_module())),
             32..36 => self.ask(|world| Some(world.send())),
             36..42 => self.ask(World::message_verb),
@@ -113,6 +115,41 @@ impl World {
             retries_max: self.random.below(3) as u32,
             on_crash: [None, Some(OnCrash::Requeue), Some(OnCrash::Fail)][self.random.below(3)],
         })
+    }
+
+    /// Three stages at most, which need some of those before them.
+    fn about_workflow(&mut self) -> Option<Command> {
+        let workflows = std::mem::take(&mut self.workflows);
+        let known = self.recent(&workflows);
+        self.workflows = workflows;
+        match (self.random.below(10), known) {
+            (0..2, Some(id)) => return Some(Command::CancelWorkflow { id }),
+            (2..5, Some(id)) => return Some(Command::WaitWorkflow { id, timeout: self.timeout() }),
+            _ => {}
+        }
+        let id = WorkflowId::from(format!("w{}", self.number()));
+        self.workflows.push(id.clone());
+        let stages: Vec<Stage> = (0..1 + self.random.below(3)).map(|position| self.stage(position)).collect();
+        let definition = Definition { name: "some".to_owned(), stages };
+        let tasks = (0..definition.tasks()).map(|_| TaskId::from(format!("t{}", self.number()))).collect::<Vec<_>>();
+        self.tasks.extend(tasks.iter().cloned());
+        let key = self.random.percent(15).then(|| format!("key{}", self.created / 30));
+        Some(Command::RunWorkflow(Box::new(RunWorkflow { id, tasks, key, definition })))
+    }
+
+    fn stage(&mut self, position: usize) -> Stage {
+        let needs = (0..position).filter(|_| self.random.percent(60)).collect();
+        let on_failure = if self.random.percent(50) { OnFailure::Skip } else { OnFailure::Fail };
+        let tasks = (0..1 + self.random.below(2)).map(|number| StageTask {
+            name: format!("task{number}").into(),
+            to: self.destination(),
+            input: TaskInput { prompt: "do it".to_owned(), ..TaskInput::default() },
+            priority: self.random.below(5) as i32 - 2,
+            timeout: None,
+            retries_max: self.random.below(3) as u32,
+            lock: self.random.percent(20).then(|| "lock0".to_owned()),
+        });
+        Stage { name: format!("stage{position}").into(), needs, on_failure, tasks: tasks.collect() }
     }
 
     fn destination(&mut self) -> Destination {

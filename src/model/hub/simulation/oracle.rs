@@ -39,7 +39,7 @@ pub(super) struct Oracle {
     pub(super) tally: BTreeMap<String, usize>,
 }
 
-fn ensure(holds: bool, sentence: impl FnOnce() -> String) -> Verdict {
+pub(super) fn ensure(holds: bool, sentence: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(sentence()) }
 }
 
@@ -78,6 +78,7 @@ impl Oracle {
         check_timers(&driver.hub)?;
         check_standing(driver)?;
         check_watches(driver)?;
+        super::workflows::check(driver)?;
         self.check_unresolved(driver)?;
         check_agreement(driver)
     }
@@ -97,6 +98,7 @@ impl Oracle {
                 })?;
                 self.acknowledged.insert(task.clone());
             }
+            Ok(Reply::Started { workflow, .. }) => super::workflows::is_whole(driver, workflow)?,
             Ok(Reply::Asked(asked)) => drop(self.acknowledged.insert(asked.task.clone())),
             _ => {}
         }
@@ -191,6 +193,9 @@ impl Oracle {
                 self.count("watch of both".to_owned());
             }
         }
+        for workflow in driver.rows.tables.workflows.values() {
+            self.count(format!("workflow {}", workflow.status.as_str()));
+        }
         for message in driver.rows.tables.messages.values() {
             self.count(format!("{} {}", message.kind, message.status));
         }
@@ -233,6 +238,8 @@ impl Oracle {
             let bounds = group.rule.pools_min..=group.rule.pools_max;
             ensure(bounds.contains(&count), || format!("groups: {name} has settled at {count}, not in {bounds:?}"))?;
         }
+        let open = driver.rows.tables.workflows.values().find(|row| !row.status.is_final());
+        ensure(open.is_none(), || format!("workflow: never ended: {open:?}"))?;
         self.check_shown(hub)
     }
 
@@ -404,6 +411,7 @@ fn check_agreement(driver: &Driver) -> Verdict {
     ensure(stored.by_id == known.by_id, || format!("disagree: watches {:?}, stored {:?}", known.by_id, stored.by_id))?;
     let indexes = stored.by_message == known.by_message && stored.by_task == known.by_task;
     ensure(indexes && stored.unresolved == known.unresolved, || "disagree: indexes of watches".to_owned())?;
+    super::workflows::check_agreement(&fresh, hub)?;
     check_pools(&fresh, hub)
 }
 

@@ -7,7 +7,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::model::command::{Command, Written};
 use crate::model::hub::driver::{Driver, Fate, Fault};
 use crate::model::hub::{Input, Run};
-use crate::model::id::{AskId, PoolId, TaskId};
+use crate::model::id::{AskId, PoolId, TaskId, WorkflowId};
 use crate::model::task::{Ending, Process, Report, TaskResult};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -24,6 +24,7 @@ pub(super) struct World {
     /// What was reported already, and may be once more.
     pub(super) reported: Vec<Input>,
     pub(super) tasks: Vec<TaskId>,
+    pub(super) workflows: Vec<WorkflowId>,
     pub(super) messages: Vec<String>,
     /// Asks that a later batch may forget.
     pub(super) forgettable: Vec<AskId>,
@@ -47,6 +48,7 @@ impl World {
             workers: BTreeMap::new(),
             reported: Vec::new(),
             tasks: Vec::new(),
+            workflows: Vec::new(),
             messages: Vec::new(),
             forgettable: Vec::new(),
             created: 0,
