@@ -13,3 +13,4 @@ mod messages;
 mod poll;
 mod scaling;
 mod tasks;
+mod workflows;
