@@ -41,9 +41,9 @@ pub fn pieces(prompt: &str) -> Result<Vec<Piece<'_>>, Malformed<'_>> {
     while let Some(open) = rest.find("{{") {
         pieces.push(Piece::Text(&rest[..open]));
         let behind = &rest[open + 2..];
-        if behind.starts_with("{{") {
+        if let Some(after) = behind.strip_prefix("{{") {
             pieces.push(Piece::Text("{{"));
-            rest = &behind[2..];
+            rest = after;
             continue;
         }
         let Some(close) = behind.find("}}") else {
