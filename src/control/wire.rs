@@ -8,10 +8,7 @@ use std::collections::BTreeMap;
 
 mod workflow;
 
-pub use workflow::{
-    Workflow, WorkflowId, WorkflowList, WorkflowRun, WorkflowStage, WorkflowStarted, WorkflowSummary, WorkflowTask,
-    WorkflowWait, Workflows,
-};
+pub use workflow::{Workflow, WorkflowStage, WorkflowStarted, WorkflowSummary, WorkflowTask, Workflows};
 
 /// Version of the protocol.
 pub const VERSION: u32 = 1;
@@ -290,6 +287,26 @@ args! {
         #[serde(default)] from: u64,
         /// Most bytes to return.
         #[serde(skip_serializing_if = "Option::is_none")] limit: Option<usize>,
+    }
+    WorkflowRun {
+        /// The workflow file itself.
+        source: String,
+        /// toml (default) or json.
+        #[serde(skip_serializing_if = "Option::is_none")] format: Option<String>,
+        /// Where its tasks run that say nothing else, and where paths in the file start from.
+        #[serde(skip_serializing_if = "Option::is_none")] dir: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")] key: Option<String>,
+    }
+    WorkflowId { workflow_id: String, }
+    WorkflowWait {
+        workflow_id: String,
+        #[serde(skip_serializing_if = "Option::is_none")] timeout_seconds: Option<f64>,
+    }
+    WorkflowList {
+        /// running, completed, failed or cancelled; else all.
+        #[serde(skip_serializing_if = "Option::is_none")] status: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")] limit: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")] before: Option<i64>,
     }
     EventFollow {
         #[serde(skip_serializing_if = "Option::is_none")] since: Option<u64>,

@@ -260,13 +260,14 @@ impl Drop for Mount<'_> {
 fn a_full_disk_is_said_and_got_over() {
     let mut daemon = Daemon::none();
     let state_dir = daemon.state_dir();
-    let Some(_mount) = Mount::new(&["-t", "tmpfs", "-o", "size=40m,mode=700", "tmpfs"], &state_dir) else { return };
+    let Some(_mount) = Mount::new(&["-t", "tmpfs", "-o", "size=100m,mode=700", "tmpfs"], &state_dir) else { return };
     daemon.restart();
     daemon.run(&["pool", "create", "e", "--executor", "echo"]).good();
     let filler = state_dir.join("filler");
     let fill = |bytes: usize| fs::write(&filler, vec![0; bytes]).is_ok();
-    // As much as there is.
-    assert!(!fill(64 << 20));
+    // As much as there is. Without the filler there is room for the messages three times: in the log, in the database
+    // and in the search index.
+    assert!(!fill(128 << 20));
 
     let text = "x".repeat(500_000);
     let mut kept = BTreeSet::new();

@@ -10,7 +10,7 @@ use crate::{assert_same, constants, source};
 
 #[test]
 fn every_command_of_the_socket_is_described_with_what_it_takes_and_answers() {
-    let wire = source::read("src/control/wire.rs");
+    let wire = ["src/control/wire.rs", "src/control/wire/workflow.rs"].map(source::read).concat();
     let page = Page::read("claude-comms-protocol.7");
     let (arguments, results) = (source::arguments(&wire), source::results(&wire));
     let takes: BTreeMap<String, String> = source::requests(&wire).into_iter().collect();
@@ -94,7 +94,17 @@ fn every_event_is_described_with_its_keys() {
     let fields = parts
         .flat_map(|part| part.split("\n}").next().unwrap().lines().skip(1))
         .filter_map(|line| line.trim().split_once(": ").map(|(name, _)| name.to_owned()));
-    let of_config = ["executor", "queue_max", "timeout_seconds"];
+    // Of the smaller objects in some events: `config`, `metadata` and `result`.
+    let of_config = [
+        "executor",
+        "queue_max",
+        "timeout_seconds",
+        "name",
+        "stages",
+        "tasks_completed",
+        "tasks_failed",
+        "tasks_cancelled",
+    ];
     for key in of_config.iter().chain(&["from", "to"]) {
         assert!(frame.contains(&format!("\"{key}\": ")), "no event has {key}");
     }

@@ -1,47 +1,6 @@
-//! The words of `workflow.*`.
+//! What `workflow.*` answers.
 
 use serde::{Deserialize, Serialize};
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorkflowRun {
-    /// The workflow file itself.
-    pub source: String,
-    /// toml (default) or json.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub format: Option<String>,
-    /// Where its tasks run that say nothing else, and where paths in the file start from.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dir: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorkflowId {
-    pub workflow_id: String,
-}
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorkflowWait {
-    pub workflow_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout_seconds: Option<f64>,
-}
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorkflowList {
-    /// running, completed, failed or cancelled; else all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub before: Option<i64>,
-}
 
 /// Result of `workflow.run`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
