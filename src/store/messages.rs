@@ -207,8 +207,13 @@ fn object(text: &str) -> Map<String, Value> {
     }
 }
 
+/// A number is taken for its text: another program may count its tasks.
 fn string_in(object: &Map<String, Value>, key: &str) -> Option<String> {
-    object.get(key).and_then(Value::as_str).map(str::to_owned)
+    match object.get(key)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
 }
 
 /// What the user gave, with our own keys put over it.

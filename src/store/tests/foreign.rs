@@ -407,3 +407,13 @@ fn ids_can_be_looked_for_beside_strange_ones() {
     // The name of a row whose id is not UTF-8 cannot be typed.
     assert_eq!(bench.store.resolve(IdKind::Message, "qu").unwrap(), Resolved::None);
 }
+
+#[test]
+fn a_task_that_another_program_counts_is_found_by_its_number() {
+    let mut bench = Bench::new();
+    let db = bench.foreign();
+    insert(&db, "m");
+    db.execute("UPDATE messages SET status = 'pending', metadata = '{\"task_id\": 42}'", []).unwrap();
+    assert_eq!(bench.store.message_of_task("42").unwrap().unwrap().id.as_str(), "m");
+    assert!(bench.store.message_of_task("4").unwrap().is_none());
+}
