@@ -417,3 +417,16 @@ fn a_task_that_another_program_counts_is_found_by_its_number() {
     assert_eq!(bench.store.message_of_task("42").unwrap().unwrap().id.as_str(), "m");
     assert!(bench.store.message_of_task("4").unwrap().is_none());
 }
+
+#[test]
+fn putting_triggers_back_is_worth_a_commit() {
+    let mut bench = Bench::new();
+    bench.foreign().execute_batch("DROP TRIGGER messages_updated").unwrap();
+    bench.store.begin().unwrap();
+    assert!(bench.store.repair_triggers().unwrap());
+    assert!(bench.store.has_written());
+    bench.store.commit().unwrap();
+    bench.store.begin().unwrap();
+    assert!(!bench.store.repair_triggers().unwrap() && !bench.store.has_written());
+    bench.store.rollback();
+}
