@@ -148,11 +148,32 @@ impl Server {
     }
 }
 
+/// Looks, a millisecond apart, whether the connections have ended by themselves.
+const LAST_WORDS_LOOKS_MAX: usize = 100;
+
 impl Drop for Server {
     fn drop(&mut self) {
         self.close_door();
+        self.let_finish();
         for served in &self.served {
             let _ = served.stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Server {
+    /// What has been answered goes out, as the request to stop itself: each connection ends when all of its answers are
+    /// written. Those on which somebody still waits or follows are cut off after a moment.
+    fn let_finish(&self) {
+        for served in &self.served {
+            let _ = served.stream.shutdown(Shutdown::Read);
+        }
+        let look = rustix::event::Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        for _ in 0..LAST_WORDS_LOOKS_MAX {
+            if self.served.iter().all(|served| served.thread.is_finished()) {
+                return;
+            }
+            let _ = poll(&mut [], Some(&look));
         }
     }
 }
