@@ -2,7 +2,6 @@
 
 use super::circuit_breaker::{BreakerSettings, CircuitBreaker, CircuitBreakerError};
 use super::effects::Effects;
-use super::event::Outcome;
 use super::retry::{Attempt, Ended, Operation, RetryError, RetryPolicy, RetrySettings, Step};
 use super::settings::SettingsError;
 use super::verdict::Fault;
@@ -126,13 +125,13 @@ impl Resilient {
         })?;
         let judge = operation.judge;
         let result = self.retry.run(operation, attempt);
-        permit.settle(match &result {
-            Ok(_) => Outcome::Success,
+        match &result {
+            Ok(_) => permit.success(),
             // Somebody else's decision to stop says nothing about the service.
-            Err(RetryError::Cancelled { .. } | RetryError::DeadlinePassed { .. }) => Outcome::Ignored,
-            Err(RetryError::Permanent(last)) => judge(last).outcome(),
-            Err(RetryError::MaxRetriesExceeded(exceeded)) => judge(&exceeded.last).outcome(),
-        });
+            Err(RetryError::Cancelled { .. } | RetryError::DeadlinePassed { .. }) => permit.ignore(),
+            Err(RetryError::Permanent(last)) => permit.judge(&judge(last)),
+            Err(RetryError::MaxRetriesExceeded(exceeded)) => permit.judge(&judge(&exceeded.last)),
+        }
         result.map_err(ResilientError::Retry)
     }
 

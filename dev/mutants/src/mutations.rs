@@ -121,6 +121,11 @@ pub const MUTATIONS: &[Mutation] = &[
     of(WINDOW, "self.ring.fill(Sums::default());\n            self.sums", "self.sums"),
     of(WINDOW, "nanos.div_ceil(ring.len() as u64)", "nanos.div_ceil(ring.len() as u64 + 1)"),
     of(WINDOW, "self.slow += u64::from(call.slow);", "self.slow += 2 * u64::from(call.slow);"),
+    of(STATE, "asked.min(self.settings.retry_after_max)", "asked"),
+    of(STATE, "self.heard(asked).filter(|_| failed)", "self.heard(asked)"),
+    of(STATE, "let opens = full || asked.is_some();", "let opens = full;"),
+    of(STATE, ".max(asked.unwrap_or_default());", ";"),
+    of(STATE, ".max(settings.retry_after_max)", ""),
     // The shell around the decisions.
     of(BREAKER, "if untroubled && outcome != Outcome::Failure {", "if untroubled {"),
     of(BREAKER, "took >= limit.longer_than", "took > limit.longer_than"),

@@ -133,12 +133,15 @@ impl CircuitBreaker {
         let (ticket, admitted) = self.admit("-")?;
         let unwinding = Unwinding { breaker: self, ticket, admitted };
         let result = call();
-        let (outcome, result) = match result {
-            Ok(value) => (Outcome::Success, Ok(value)),
-            Err(error) => (judge(&error).outcome(), Err(CallError::Failed(error))),
+        let (outcome, asked, result) = match result {
+            Ok(value) => (Outcome::Success, None, Ok(value)),
+            Err(error) => {
+                let verdict = judge(&error);
+                (verdict.outcome(), verdict.retry_after, Err(CallError::Failed(error)))
+            }
         };
         std::mem::forget(unwinding);
-        self.settle(ticket, outcome, admitted);
+        self.settle(ticket, outcome, asked, admitted);
         result
     }
 
@@ -203,24 +206,24 @@ impl CircuitBreaker {
     }
 
     #[inline]
-    fn settle(&self, ticket: Ticket, outcome: Outcome, admitted: Tick) {
+    fn settle(&self, ticket: Ticket, outcome: Outcome, asked: Option<Duration>, admitted: Tick) {
         // Closed, without a failure on record, and of this generation: a success has nothing to change.
         let untroubled = self.shared.untroubled.load(Ordering::Acquire) == ticket.generation;
         if untroubled && outcome != Outcome::Failure {
             return;
         }
-        self.report(ticket, outcome, admitted);
+        self.report(ticket, outcome, asked, admitted);
     }
 
     #[inline(never)]
-    fn report(&self, ticket: Ticket, outcome: Outcome, admitted: Tick) {
+    fn report(&self, ticket: Ticket, outcome: Outcome, asked: Option<Duration>, admitted: Tick) {
         let shared = &*self.shared;
         let settled = self.locked(|core| {
             let timed = shared.timed || core.needs_time(outcome);
             let now = if timed { self.tick() } else { Tick::ZERO };
             let took = now.since(admitted);
             let slow = shared.settings.slow_calls.is_some_and(|limit| took >= limit.longer_than);
-            let (settlement, change) = core.settle(ticket, outcome, slow, now, &*shared.effects.rng);
+            let (settlement, change) = core.settle(ticket, outcome, slow, asked, now, &*shared.effects.rng);
             let told = shared.counted && settlement != Settlement::Unrecorded;
             let settled = told.then(|| Settled {
                 breaker: Arc::clone(&shared.name),
@@ -349,7 +352,7 @@ struct Unwinding<'a> {
 
 impl Drop for Unwinding<'_> {
     fn drop(&mut self) {
-        self.breaker.settle(self.ticket, Outcome::Failure, self.admitted);
+        self.breaker.settle(self.ticket, Outcome::Failure, None, self.admitted);
     }
 }
 

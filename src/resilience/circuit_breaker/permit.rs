@@ -44,16 +44,21 @@ impl<'a> Permit<'a> {
         self.settle(Outcome::Ignored);
     }
 
-    /// A failure or ignored, as the verdict on the call's error says.
-    pub fn judge(self, verdict: &Verdict) {
-        self.settle(verdict.outcome());
+    /// A failure or ignored, as the verdict on the call's error says; with the wait that the service asked for.
+    pub fn judge(mut self, verdict: &Verdict) {
+        self.report(verdict.outcome(), verdict.retry_after);
     }
 
     /// Reports how the call ended; the methods above say the same in a word.
     #[inline]
     pub fn settle(mut self, outcome: Outcome) {
+        self.report(outcome, None);
+    }
+
+    #[inline]
+    fn report(&mut self, outcome: Outcome, asked: Option<Duration>) {
         self.settled = true;
-        self.breaker.settle(self.ticket, outcome, self.admitted);
+        self.breaker.settle(self.ticket, outcome, asked, self.admitted);
     }
 
     /// How long the call is under way, where the breaker times its calls; else zero.
@@ -68,7 +73,7 @@ impl Drop for Permit<'_> {
         if !self.settled {
             let unwinding = panicking() && !self.amid_panic;
             let outcome = if unwinding { Outcome::Failure } else { Outcome::Ignored };
-            self.breaker.settle(self.ticket, outcome, self.admitted);
+            self.breaker.settle(self.ticket, outcome, None, self.admitted);
         }
     }
 }

@@ -54,6 +54,10 @@ pub struct BreakerSettings {
     pub half_open_successes: u32,
     /// After this a probe that has not come back loses its place to another.
     pub half_open_max_wait: Duration,
+    /// Longest wait that the service itself may ask for: a failure whose [`Verdict`](crate::resilience::Verdict) names a
+    /// `retry_after` opens the breaker at once, for that long or as long as it would be open anyhow. Zero: what the
+    /// service asks for is not heard.
+    pub retry_after_max: Duration,
 }
 
 impl BreakerSettings {
@@ -70,6 +74,7 @@ impl BreakerSettings {
             half_open_permits: 1,
             half_open_successes: 1,
             half_open_max_wait: Duration::from_secs(60),
+            retry_after_max: Duration::ZERO,
         }
     }
 
@@ -104,6 +109,7 @@ impl BreakerSettings {
             half_open_permits,
             half_open_successes,
             half_open_max_wait,
+            retry_after_max,
         } = self;
         let mut checks = Checks::default();
         checks.require_same("trip", trip, &there.trip);
@@ -113,6 +119,7 @@ impl BreakerSettings {
         checks.require_same("half_open_permits", half_open_permits, &there.half_open_permits);
         checks.require_same("half_open_successes", half_open_successes, &there.half_open_successes);
         checks.require_same("half_open_max_wait", half_open_max_wait, &there.half_open_max_wait);
+        checks.require_same("retry_after_max", retry_after_max, &there.retry_after_max);
         checks.done()
     }
 

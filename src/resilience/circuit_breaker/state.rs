@@ -229,12 +229,13 @@ impl Core {
         }
     }
 
-    /// Takes in a result. `slow` is for windows, and fails a probe.
+    /// Takes in a result. `slow` is for windows, and fails a probe; `asked` is the wait that the service asked for.
     pub(super) fn settle(
         &mut self,
         ticket: Ticket,
         outcome: Outcome,
         slow: bool,
+        asked: Option<Duration>,
         now: Tick,
         rng: &dyn Rng,
     ) -> (Settlement, Option<Change>) {
@@ -243,6 +244,7 @@ impl Core {
         }
         let (trip, slow_calls) = (self.settings.trip, self.settings.slow_calls);
         let failed = outcome == Outcome::Failure;
+        let asked = self.heard(asked).filter(|_| failed);
         match &mut self.phase {
             Phase::Closed { tally } => {
                 if outcome == Outcome::Ignored {
@@ -251,7 +253,8 @@ impl Core {
                 self.revision += 1;
                 let full = tally.record(Call { failed, slow }, now, trip, slow_calls);
                 let failures = tally.failures(now);
-                (Settlement::Counted, full.then(|| self.open(1, failures, now, rng)))
+                let opens = full || asked.is_some();
+                (Settlement::Counted, opens.then(|| self.open(1, failures, asked, now, rng)))
             }
             Phase::HalfOpen { leases, successes, opening, failures } => {
                 let held = leases.iter().position(|lease| lease.probe == ticket.probe);
@@ -267,7 +270,7 @@ impl Core {
                 self.revision += 1;
                 if failed || slow {
                     let (opening, failures) = (opening.saturating_add(1), failures.saturating_add(1));
-                    return (Settlement::Counted, Some(self.open(opening, failures, now, rng)));
+                    return (Settlement::Counted, Some(self.open(opening, failures, asked, now, rng)));
                 }
                 *successes = successes.saturating_add(1);
                 let well = *successes >= self.settings.half_open_successes;
@@ -279,8 +282,13 @@ impl Core {
         }
     }
 
-    fn open(&mut self, opening: u32, failures: u32, now: Tick, rng: &dyn Rng) -> Change {
-        let wait = self.open_wait(opening, rng);
+    /// As much of the wait that the service asked for as the settings grant.
+    fn heard(&self, asked: Option<Duration>) -> Option<Duration> {
+        asked.map(|asked| asked.min(self.settings.retry_after_max)).filter(|wait| !wait.is_zero())
+    }
+
+    fn open(&mut self, opening: u32, failures: u32, asked: Option<Duration>, now: Tick, rng: &dyn Rng) -> Change {
+        let wait = self.open_wait(opening, rng).max(asked.unwrap_or_default());
         let period = Period::new(now, wait);
         self.enter(Phase::Open { period, opening, failures, told: false }, now, Some(wait))
     }
@@ -300,7 +308,11 @@ impl Core {
 
     /// The longest an open period can be under these settings.
     pub(super) fn open_wait_max(&self) -> Duration {
-        self.settings.recovery_growth.map_or(self.settings.recovery_timeout, |growth| growth.max_timeout)
+        let settings = &self.settings;
+        settings
+            .recovery_growth
+            .map_or(settings.recovery_timeout, |growth| growth.max_timeout)
+            .max(settings.retry_after_max)
     }
 
     /// Closed, with nothing remembered and everybody under way disowned.

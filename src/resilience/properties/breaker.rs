@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::support::{Bench, Told, ms};
 use crate::clock::{Clock, Tick};
 use crate::resilience::{
-    BreakerSettings, CircuitState, Event, Jitter, Outcome, Permit, Ratio, RecoveryGrowth, SlowCalls, Trip,
+    BreakerSettings, CircuitState, Event, Jitter, Outcome, Permit, Ratio, RecoveryGrowth, SlowCalls, Trip, Verdict,
 };
 
 /// One step of a random walk over a breaker.
@@ -356,6 +356,7 @@ proptest! {
             half_open_permits: numbers[2].min(1025),
             half_open_successes: numbers[3],
             half_open_max_wait: waits[3],
+            retry_after_max: waits[0],
         };
         let zero = numbers[3] == 0 || numbers[2].min(1025) == 0 || numbers[2] > 1024 || waits[1].is_zero() || waits[3].is_zero();
         match Bench::try_new(settings) {
@@ -392,6 +393,35 @@ proptest! {
             }
             // A probe that succeeds starts the count over.
             prop_assert!(bench.call(Outcome::Success));
+        }
+    }
+
+    #[test]
+    fn p34_a_wait_that_the_service_asks_for_is_heard_up_to_its_limit(
+        threshold in 2..6_u32, max in 0..500_u64, asked in 0..1000_u64, counted in any::<bool>(), probe in any::<bool>(),
+        passed in 0..500_u64,
+    ) {
+        let settings = BreakerSettings { retry_after_max: ms(max), ..BreakerSettings::consecutive(threshold, ms(50)) };
+        let bench = Bench::new(settings);
+        if probe {
+            (0..threshold).for_each(|_| drop(bench.call(Outcome::Failure)));
+            bench.clock.advance(ms(50));
+        }
+        let (failures, verdict) = (bench.breaker.failure_count(), Verdict { counted, ..Verdict::transient("asked") });
+        bench.breaker.acquire().unwrap().judge(&verdict.after(ms(asked)));
+        let heard = asked.min(max);
+        if counted && (probe || heard > 0) {
+            let wait = ms(heard.max(50));
+            prop_assert_eq!((bench.breaker.state(), bench.breaker.retry_after()), (CircuitState::Open, Some(wait)));
+            prop_assert_eq!(bench.recorder.changes().last().unwrap().wait, Some(wait));
+            // Over a restart too.
+            let other = Bench::new(settings);
+            other.breaker.restore(&bench.breaker.snapshot(), ms(passed)).unwrap();
+            bench.clock.advance(ms(passed));
+            prop_assert_eq!(other.breaker.retry_after(), bench.breaker.retry_after());
+        } else {
+            let state = if probe { CircuitState::HalfOpen } else { CircuitState::Closed };
+            prop_assert_eq!((bench.breaker.state(), bench.breaker.failure_count()), (state, failures + u32::from(counted)));
         }
     }
 
