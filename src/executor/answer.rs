@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Tick;
 
-use super::finished::{COMPLAINT_BYTES_MAX, Evidence};
+use super::finished::{COMPLAINT_BYTES_MAX, Evidence, Standing};
 use super::job::Job;
 use super::output::{Capture, Tail, cut_text};
 use super::stream_json::{self, Transcript};
@@ -15,13 +15,13 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) enum Answer {
     Plain { capture: Capture, tail: Tail },
-    Conversation { transcript: Transcript, progress_from: Tick },
+    Conversation { transcript: Box<Transcript>, progress_from: Tick },
 }
 
 impl Answer {
     pub(super) fn of(job: &Job) -> Answer {
         if stream_json::is_spoken_by(&job.argv) {
-            let transcript = Transcript::new(job.result_bytes_max, COMPLAINT_BYTES_MAX);
+            let transcript = Box::new(Transcript::new(job.result_bytes_max, COMPLAINT_BYTES_MAX));
             Answer::Conversation { transcript, progress_from: Tick::ZERO }
         } else {
             Answer::Plain { capture: Capture::new(job.result_bytes_max), tail: Tail::new(COMPLAINT_BYTES_MAX) }
@@ -76,6 +76,8 @@ impl Answer {
                 if evidence.complaint.is_empty() {
                     evidence.complaint = tail.text();
                 }
+                // It was started, and more is not known of a program that is no agent.
+                evidence.standing = Standing::Well;
             }
             Answer::Conversation { transcript, .. } => {
                 let answer = transcript.answer();
@@ -85,6 +87,7 @@ impl Answer {
                     evidence.complaint = transcript.junk();
                 }
                 evidence.refused = answer.is_error;
+                evidence.standing = transcript.standing();
                 evidence.usage = transcript.usage();
                 (evidence.result, evidence.truncated) = (answer.text, answer.truncated);
             }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::clock::Timestamp;
+
 use super::job::Job;
 
 /// How much of a complaint becomes part of the error.
@@ -33,8 +35,7 @@ pub struct Finished {
     pub duration: Duration,
     /// What the agent counted, if it speaks stream-json.
     pub usage: Option<Usage>,
-    /// Whether the agent itself called its answer an error, as it does without a login or over a usage limit.
-    pub refused: bool,
+    pub standing: Standing,
     /// For every ending but success: one sentence for a person, with the last lines of what the process complained of.
     pub error: Option<String>,
 }
@@ -51,6 +52,18 @@ pub enum Ending {
     Shutdown,
     /// There never was a process.
     NotStarted,
+}
+
+/// What a run says of the executor rather than of the task: whether another task would have fared better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It could be started, and an agent gave a result of its own.
+    Well,
+    /// Nothing can be told: it was ended from outside, or the fault is the task's.
+    #[default]
+    Untold,
+    /// It would fail the next task too: it cannot be started, has no login, is over a limit. Until then, if it says so.
+    Unwell { until: Option<Timestamp> },
 }
 
 /// What an agent says that its work has taken.
@@ -91,7 +104,10 @@ pub(super) struct Evidence {
     pub(super) exit: Exit,
     pub(super) result: String,
     pub(super) truncated: bool,
+    /// Whether the agent itself calls its answer an error.
     pub(super) refused: bool,
+    /// What its output tells of the executor, had nobody ended it.
+    pub(super) standing: Standing,
     pub(super) usage: Option<Usage>,
     /// The last lines of what it complained of; may be empty.
     pub(super) complaint: String,
@@ -110,7 +126,7 @@ impl Evidence {
             exit_signal: self.exit.signal(),
             duration: self.duration,
             usage: self.usage,
-            refused: self.refused,
+            standing: if self.stopped.is_some() { Standing::Untold } else { self.standing },
         }
     }
 
@@ -156,7 +172,7 @@ impl Evidence {
 
 impl Finished {
     /// The end of a run that never had a process.
-    pub(super) fn without_process(ending: Ending, error: String) -> Finished {
+    pub(super) fn without_process(ending: Ending, standing: Standing, error: String) -> Finished {
         Finished {
             ending,
             result: String::new(),
@@ -165,7 +181,7 @@ impl Finished {
             exit_signal: None,
             duration: Duration::ZERO,
             usage: None,
-            refused: false,
+            standing,
             error: Some(error),
         }
     }

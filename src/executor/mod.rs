@@ -28,7 +28,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-pub use finished::{Ending, Finished, Usage};
+pub use finished::{Ending, Finished, Standing, Usage};
 pub use job::Job;
 pub use leader::{become_subreaper, reap_adopted};
 pub use output::{remove_output, task_directory};

@@ -13,7 +13,7 @@ use crate::clock::{Clock, Tick};
 
 use super::announce::Announcement;
 use super::answer::Answer;
-use super::finished::{COMPLAINT_BYTES_MAX, Ending, Evidence, Exit, Finished};
+use super::finished::{COMPLAINT_BYTES_MAX, Ending, Evidence, Exit, Finished, Standing};
 use super::job::Job;
 use super::leader::Leader;
 use super::limits::{Graces, Limits};
@@ -46,13 +46,14 @@ pub trait Observer {
 /// neither is any process that carries the job's marker, wherever it went.
 pub fn run(job: &Job, token: u64, wake: &Wake, clock: &dyn Clock, observer: &mut dyn Observer) -> Finished {
     if let Some(stop) = wake.asked(token) {
-        return Finished::without_process(ending_of(stop), "stopped before it was started".to_owned());
+        let sentence = "stopped before it was started".to_owned();
+        return Finished::without_process(ending_of(stop), Standing::Untold, sentence);
     }
     let began = clock.tick();
     let input = job.input().filter(|input| !input.is_empty());
     let started = match start(job, input.is_some()) {
         Ok(started) => started,
-        Err(err) => return Finished::without_process(Ending::NotStarted, err.to_string()),
+        Err(err) => return Finished::without_process(Ending::NotStarted, err.standing(), err.to_string()),
     };
     let log = |name| LogFile::new(&job.output_directory, name, job.log_bytes_max);
     let mut run = Run {
@@ -250,6 +251,7 @@ impl Run<'_> {
             result: String::new(),
             truncated: false,
             refused: false,
+            standing: Standing::Untold,
             usage: None,
             complaint: self.complaint.text(),
             duration: self.clock.tick().since(began),

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use rustix::fs::Access;
 use rustix::io::{Errno, ioctl_fionbio};
 
+use super::finished::Standing;
 use super::job::Job;
 use super::leader::Leader;
 use super::procfs::MARKER;
@@ -62,6 +63,27 @@ pub(super) enum StartError {
     NoRoom { source: io::Error },
     #[error("`{program}` could not be started: {source}")]
     Other { program: String, source: io::Error },
+}
+
+impl StartError {
+    /// Whether the next task would fail in the same way.
+    pub(super) fn standing(&self) -> Standing {
+        match self {
+            StartError::NoDirectory(_)
+            | StartError::NotADirectory(_)
+            | StartError::ClosedDirectory(_)
+            | StartError::TooLong(_)
+            | StartError::NotPassable(_) => Standing::Untold,
+            StartError::NoCommand
+            | StartError::NotOnPath(_)
+            | StartError::NoProgram(_)
+            | StartError::NoInterpreter(_)
+            | StartError::NotExecutable(_)
+            | StartError::NotAProgram(_)
+            | StartError::NoRoom { .. }
+            | StartError::Other { .. } => Standing::Unwell { until: None },
+        }
+    }
 }
 
 /// A process and our ends of its pipes, none of which block.

@@ -4,7 +4,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::finished::Usage;
+use crate::clock::Timestamp;
+
+use super::finished::{Standing, Usage};
 use super::lines::Lines;
 use super::output::{Tail, cut_text};
 
@@ -34,6 +36,10 @@ struct Said {
     truncated: bool,
     has_news: bool,
     answer: Option<Answer>,
+    /// What the answer tells of the agent.
+    standing: Standing,
+    /// When the limit that it was last said to be over is lifted.
+    limited_until: Option<Timestamp>,
     usage: Usage,
     junk: Tail,
 }
@@ -56,6 +62,8 @@ impl Transcript {
                 truncated: false,
                 has_news: false,
                 answer: None,
+                standing: Standing::Untold,
+                limited_until: None,
                 usage: Usage::default(),
                 junk: Tail::new(junk_bytes_max),
             },
@@ -91,6 +99,10 @@ impl Transcript {
         })
     }
 
+    pub(super) fn standing(&self) -> Standing {
+        self.said.standing
+    }
+
     pub(super) fn usage(&self) -> Option<Usage> {
         (self.said.usage != Usage::default()).then(|| self.said.usage.clone())
     }
@@ -114,6 +126,7 @@ impl Said {
             Ok(Kind::StreamEvent) => self.read_part(line),
             Ok(Kind::Result) => self.read_answer(line),
             Ok(Kind::System) => self.read_session(line),
+            Ok(Kind::RateLimitEvent) => self.read_limit(line),
             Ok(Kind::Other) => {}
             Err(_) => {
                 self.junk.push(line);
@@ -163,6 +176,12 @@ impl Said {
             other => other.to_string(),
         };
         let (text, truncated) = cut_text(text, self.bytes_max);
+        self.standing = match subtype.as_str() {
+            // The task was too long for the limits that it was given, which the next one need not be.
+            Some(subtype) if subtype.starts_with("error_max") => Standing::Well,
+            _ if is_error => Standing::Unwell { until: reset_in(&text).or(self.limited_until) },
+            _ => Standing::Well,
+        };
         self.answer = Some(Answer { text, truncated, is_error });
         self.usage = Usage {
             cost_usd: total_cost_usd.as_f64(),
@@ -177,6 +196,13 @@ impl Said {
         if let Ok(WireSystem { session_id: Value::String(id) }) = serde_json::from_slice(line) {
             self.usage.session_id = Some(id);
         }
+    }
+
+    fn read_limit(&mut self, line: &[u8]) {
+        let Ok(WireLimit { rate_limit_info: info }) = serde_json::from_slice(line) else { return };
+        let is_over = info.get("status").and_then(Value::as_str) == Some("rejected");
+        let resets_at = info.get("resetsAt").and_then(Value::as_f64).filter(|_| is_over);
+        self.limited_until = resets_at.map(Timestamp::from_unix_seconds);
     }
 
     fn limit(&mut self) {
@@ -195,6 +221,13 @@ fn reason(subtype: &Value, errors: &Value) -> String {
     if errors.is_empty() { subtype.as_str().unwrap_or("error").replace('_', " ") } else { errors.join("; ") }
 }
 
+/// When a limit is lifted, if the answer ends with the Unix time of it: `Claude AI usage limit reached|1762952400`.
+fn reset_in(answer: &str) -> Option<Timestamp> {
+    let (sentence, seconds) = answer.trim_end().rsplit_once('|')?;
+    let seconds: u32 = seconds.parse().ok().filter(|_| sentence.contains("limit"))?;
+    Some(Timestamp::from_unix_seconds(f64::from(seconds)))
+}
+
 #[derive(Deserialize)]
 struct WireType {
     #[serde(rename = "type")]
@@ -208,6 +241,7 @@ enum Kind {
     StreamEvent,
     Result,
     System,
+    RateLimitEvent,
     #[serde(other)]
     Other,
 }
@@ -266,6 +300,12 @@ struct WireResult {
     num_turns: Value,
     session_id: Value,
     errors: Value,
+}
+
+#[derive(Deserialize)]
+struct WireLimit {
+    #[serde(default)]
+    rate_limit_info: Value,
 }
 
 #[derive(Deserialize)]
@@ -345,6 +385,25 @@ mod tests {
         assert_eq!(answer(&[FIRST, turns]), ("error max turns".to_owned(), true));
         let named = r#"{"type":"result","subtype":"error_during_execution","is_error":true,"errors":["a","b"]}"#;
         assert_eq!(answer(&[named]), ("a; b".to_owned(), true));
+    }
+
+    #[test]
+    fn what_an_answer_tells_of_the_agent() {
+        let standing = |lines: &[&str]| transcript(lines).standing();
+        let at = |seconds: f64| Standing::Unwell { until: Some(Timestamp::from_unix_seconds(seconds)) };
+        assert_eq!(standing(&[FIRST]), Standing::Untold);
+        assert_eq!(standing(&[FIRST, RESULT]), Standing::Well);
+        assert_eq!(standing(&[r#"{"type":"result","subtype":"error_max_turns","is_error":true}"#]), Standing::Well);
+        let login = r#"{"type":"result","subtype":"success","is_error":true,"result":"Invalid API key | log in"}"#;
+        assert_eq!(standing(&[login]), Standing::Unwell { until: None });
+        let limit = r#"{"type":"result","is_error":true,"result":"Claude AI usage limit reached|1762952400"}"#;
+        assert_eq!(standing(&[limit]), at(1_762_952_400.0));
+        let event = |status: &str| {
+            format!(r#"{{"type":"rate_limit_event","rate_limit_info":{{"status":"{status}","resetsAt":1762952500}}}}"#)
+        };
+        assert_eq!(standing(&[&event("rejected"), login]), at(1_762_952_500.0));
+        assert_eq!(standing(&[&event("rejected"), &event("allowed"), login]), Standing::Unwell { until: None });
+        assert_eq!(standing(&[r#"{"type":"rate_limit_event","rate_limit_info":7}"#, RESULT]), Standing::Well);
     }
 
     #[test]

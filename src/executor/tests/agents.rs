@@ -28,12 +28,15 @@ fn progress_is_told_five_times_a_second_and_to_the_end() {
 fn an_agent_may_refuse() {
     let refusal = r#"{"type":"result","subtype":"success","is_error":true,"result":"Invalid API key"}"#;
     let finished = ran(&agent(&format!("echo noise >&2; echo '{refusal}'; exit 1")));
-    assert_eq!((finished.ending, finished.refused), (Ending::Failed, true));
+    assert_eq!((finished.ending, finished.standing), (Ending::Failed, Standing::Unwell { until: None }));
     assert_eq!(error(&finished), "`sh` answered with an error: Invalid API key");
 
     // It counts even when the program believes that all went well.
     let finished = ran(&agent(&format!("echo '{refusal}'")));
-    assert_eq!((finished.ending, finished.refused, finished.exit_code), (Ending::Failed, true, Some(0)));
+    assert_eq!(
+        (finished.ending, finished.standing, finished.exit_code),
+        (Ending::Failed, Standing::Unwell { until: None }, Some(0))
+    );
 }
 
 #[test]
