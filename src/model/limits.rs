@@ -1,5 +1,6 @@
 //! How much is too much. Every bound that a user can meet stands here, with its unit in its name.
 
+use crate::resilience::Backoff;
 use std::time::Duration;
 
 /// A pool has exactly this many workers.
@@ -27,9 +28,8 @@ pub const PRIORITY_MAX: i32 = 100;
 pub const AGING_STEP: Duration = Duration::from_secs(30);
 
 pub const RETRIES_MAX: u32 = 100;
-/// First wait before a failed task is tried again; doubled each time.
-pub const RETRY_DELAY: Duration = Duration::from_secs(1);
-pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
+/// How long a failed task waits before it is tried again: 1 s, doubled each time, at most 60 s.
+pub const RETRY_BACKOFF: Backoff = Backoff::EXPONENTIAL;
 /// A task that took the daemon down this often is dead.
 pub const CRASHES_MAX: u32 = 3;
 

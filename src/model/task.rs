@@ -182,8 +182,7 @@ impl Task {
         if self.failures > self.retries_max {
             return None;
         }
-        let doublings = self.failures.saturating_sub(1).min(16);
-        Some(limits::RETRY_DELAY.saturating_mul(1 << doublings).min(limits::RETRY_DELAY_MAX))
+        Some(limits::RETRY_BACKOFF.exact_delay(self.failures))
     }
 
     /// `{pool}-worker-{slot}`, the name of the worker that has or had it.
