@@ -225,13 +225,20 @@ fn health(id: Option<String>, session: &mut Session) -> Outcome {
 }
 
 fn health_row(pool: &wire::PoolHealthReport) -> Vec<table::Kept> {
-    let unwell: Vec<&str> = pool.worker_health.iter().filter(|one| !one.healthy).map(|one| &*one.worker_id).collect();
+    let mut unwell: Vec<String> =
+        pool.worker_health.iter().filter(|one| !one.healthy).map(|one| one.worker_id.clone()).collect();
+    unwell.extend(pool.held_until.as_deref().map(held));
     vec![
         table::word(&pool.pool_id),
         table::word(&pool.status),
         table::number(format_args!("{}/{}", pool.workers_healthy, pool.workers_total)),
         table::maybe_text((!unwell.is_empty()).then(|| unwell.join(" ")).as_deref()),
     ]
+}
+
+/// Why the queue of a pool waits although its workers have nothing to do.
+pub(super) fn held(until: &str) -> String {
+    format!("its command keeps failing; one task is tried at {} UTC", table::short_time(until))
 }
 
 fn show_pools(output: &mut Output, found: wire::Pools) -> Result<(), Failure> {
@@ -261,6 +268,7 @@ fn show_pool(output: &mut Output, pool: wire::Pool) -> Result<(), Failure> {
         .foreign("pool", &pool.pool_id)
         .add("status", output.status(&pool.status))
         .foreign("health", &pool.health)
+        .maybe("held", pool.held_until.as_deref().map(held).as_deref())
         .maybe("group", pool.group.as_deref())
         .foreign("executor", &pool.executor)
         .maybe("command", pool.command.map(|words| words.join(" ")).as_deref())

@@ -38,6 +38,8 @@ pub struct Executor {
     pub timeout: Duration,
     pub kill_grace: Duration,
     pub stuck_after: Duration,
+    pub failure_threshold: u32,
+    pub recovery_timeout: Duration,
     pub queue_max: u32,
     /// `None`: as the kind of task has it.
     pub on_crash: Option<OnCrash>,
@@ -216,6 +218,20 @@ pub static SETTINGS: &[Setting] = &[
     },
     Setting {
         section: "executor",
+        name: "failure_threshold",
+        flag: None,
+        about: "After so many tasks in a row that showed the command itself to be at fault (it cannot be started, has no login, is over a limit) its pool holds what is queued.",
+        kind: Kind::Count { default: 3, least: 1, most: 1000, field: |c| &mut c.executor.failure_threshold },
+    },
+    Setting {
+        section: "executor",
+        name: "recovery_timeout_seconds",
+        flag: None,
+        about: "How long it is held before one task is tried; doubled after each try in vain, up to 15 minutes. An agent that says when its limit is lifted is not tried before.",
+        kind: Kind::Seconds { default: 60.0, least: 0.1, most: 86400.0, field: |c| &mut c.executor.recovery_timeout },
+    },
+    Setting {
+        section: "executor",
         name: "on_crash",
         flag: None,
         about: "Whether a task is done again when the daemon was killed while it ran; unset, questions are and commands are not.",
@@ -286,6 +302,8 @@ mod tests {
         assert_eq!(config.executor.timeout, Duration::from_secs(1800));
         assert_eq!(config.executor.kill_grace, Duration::from_secs(5));
         assert_eq!(config.executor.queue_max, 1000);
+        assert_eq!(config.executor.failure_threshold, 3);
+        assert_eq!(config.executor.recovery_timeout, Duration::from_secs(60));
         assert_eq!(config.executor.on_crash, None);
         assert!(config.executor.environment.is_empty());
         assert_eq!(config.ask.timeout, Duration::from_secs(600));

@@ -522,11 +522,12 @@ fn show(reply: Reply, context: &Context) -> Result<Box<RawValue>, Refusal> {
         Reply::Deleted(pool) => encoded(&wire::Deleted { pool_id: pool.to_string(), deleted: true }),
         Reply::Scaled(scaled) => encoded(&shown::scaled(&scaled)),
         Reply::Pools(views) => encoded(&wire::Pools { pools: views.iter().map(shown::pool).collect() }),
-        Reply::Submitted { task, pool, status, duplicate } => encoded(&wire::Submitted {
+        Reply::Submitted { task, pool, status, duplicate, held_until } => encoded(&wire::Submitted {
             task_id: task.to_string(),
             pool_id: pool.to_string(),
             status: status.as_str().to_owned(),
             duplicate,
+            held_until: held_until.map(|at| at.to_string()),
         }),
         Reply::Task(view) => encoded(&shown::task_view(*view)),
         Reply::Started { workflow, status, duplicate, seq } => encoded(&wire::WorkflowStarted {

@@ -2,6 +2,7 @@
 
 use super::wire;
 use crate::clock::Timestamp;
+use crate::model::breaker::BreakerState;
 use crate::model::command::{Answer, Refusal, Scaled, TaskView, Waited};
 use crate::model::id::PoolId;
 use crate::model::message::{Message, Status, Thread};
@@ -103,6 +104,8 @@ pub(super) fn pool(view: &PoolView) -> wire::Pool {
         status: row.status.as_str().to_owned(),
         running: row.status == PoolStatus::Running,
         health: view.health().as_str().to_owned(),
+        circuit_breaker: breaker(view).as_str().to_owned(),
+        held_until: time(view.hold.map(|hold| hold.until_wall)),
         group: row.group.clone(),
         executor: row.executor.as_str().to_owned(),
         command: row.command.clone(),
@@ -130,8 +133,14 @@ pub(super) fn pool_health(view: &PoolView) -> wire::PoolHealthReport {
         status: view.health().as_str().to_owned(),
         workers_healthy: view.workers_healthy(),
         workers_total: view.workers.len(),
+        circuit_breaker: breaker(view).as_str().to_owned(),
+        held_until: time(view.hold.map(|hold| hold.until_wall)),
         worker_health: workers(view),
     }
+}
+
+fn breaker(view: &PoolView) -> BreakerState {
+    view.hold.map_or(BreakerState::Closed, |hold| hold.state)
 }
 
 pub(super) fn all_health(views: &[PoolView]) -> wire::ManagerHealth {

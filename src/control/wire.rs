@@ -483,6 +483,10 @@ pub struct Pool {
     pub status: String,
     pub running: bool,
     pub health: String,
+    /// Of its executor: CLOSED, OPEN or HALF_OPEN.
+    pub circuit_breaker: String,
+    /// While it is not closed: when one task is tried.
+    pub held_until: Option<String>,
     pub group: Option<String>,
     pub executor: String,
     pub command: Option<Vec<String>>,
@@ -533,6 +537,8 @@ pub struct PoolHealthReport {
     pub status: String,
     pub workers_healthy: usize,
     pub workers_total: usize,
+    pub circuit_breaker: String,
+    pub held_until: Option<String>,
     pub worker_health: Vec<Worker>,
 }
 
@@ -580,6 +586,9 @@ pub struct Submitted {
     pub status: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
+    /// Its pool's executor fails at present; this is when one task is tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_until: Option<String>,
 }
 
 /// A task as it is shown; `prompt` and `context` only by `task.show`.

@@ -148,6 +148,10 @@ impl HubLoop {
         }
         self.hub.committed();
         self.deliver(effects.replies);
+        // Before the tasks that this lets through.
+        for pool in &effects.breakers_reset {
+            self.staff.reset_breaker(pool);
+        }
         for run in effects.runs {
             let input = self.fresh.remove(&run.seq);
             self.staff.assign(Order { run, input });

@@ -9,6 +9,7 @@ use super::worker::Staff;
 use crate::clock::{Clock, Now, Tick};
 use crate::control::Server;
 use crate::feed::Feed;
+use crate::model::breaker::BreakerChange;
 use crate::model::command::{Command, Refusal};
 use crate::model::hub::{Effects, Hub, Input};
 use crate::model::id::{AskId, PoolId, TaskSeq};
@@ -127,6 +128,11 @@ impl HubLoop {
                 Letter::Fact(fact) => batch.inputs.push(fact),
                 Letter::Look => batch.look = true,
                 Letter::Signal(signal) => self.signal(signal),
+                Letter::BreakerChanged { pool, from, to, wait } => {
+                    let snapshot = self.staff.breaker_snapshot(&pool);
+                    let change = BreakerChange { from, to, wait, snapshot };
+                    batch.inputs.push(Input::BreakerChanged { pool, change });
+                }
                 Letter::WorkerDied { pool, slot } => batch.inputs.extend(self.worker_died(pool, slot)),
                 Letter::ThreadDied { name } => {
                     log::error!("the thread {name} died; stopping");

@@ -1,5 +1,6 @@
 //! The hub's one inbox: everything that can make the daemon act arrives here, and it is bounded.
 
+use crate::model::breaker::BreakerState;
 use crate::model::command::{Code, Command, Refusal};
 use crate::model::hub::Input;
 use crate::model::id::PoolId;
@@ -28,6 +29,13 @@ pub(super) enum Letter {
     /// Another program has changed something.
     Look,
     Signal(Signal),
+    /// The circuit breaker of a pool's executor has changed.
+    BreakerChanged {
+        pool: PoolId,
+        from: BreakerState,
+        to: BreakerState,
+        wait: Option<Duration>,
+    },
     /// A worker thread ended that should not have.
     WorkerDied {
         pool: PoolId,

@@ -2,6 +2,7 @@
 
 mod adversity;
 mod batch;
+mod guard;
 mod housekeeping;
 mod hub_loop;
 mod inbox;
@@ -17,8 +18,10 @@ use crate::executor;
 use crate::feed::Feed;
 use crate::model::id::PoolId;
 use crate::ports::{ReadError, Reader, Readers};
+use crate::resilience::Metrics;
 use crate::service::{ControlSocket, Lock, Paths, Reporter, Signals, notify};
 use crate::store::{Store, StoreError};
+use guard::GuardSettings;
 use housekeeping::{Housekeeping, Retention};
 use hub_loop::{EXIT_INTERNAL, EXIT_OK, HubLoop};
 use inbox::{DeathNotice, Inbox, Letter, inbox};
@@ -178,6 +181,11 @@ fn workplace(config: &Config, paths: &Paths, epoch: String, inbox: &Inbox, clock
         environment: config.executor.environment.clone(),
         kill_grace: config.executor.kill_grace,
         stop_grace: config.daemon.stop_grace,
+        guard: GuardSettings {
+            failure_threshold: config.executor.failure_threshold,
+            recovery_timeout: config.executor.recovery_timeout,
+        },
+        metrics: Metrics::new(),
         inbox: inbox.clone(),
         clock: Arc::clone(clock),
     }

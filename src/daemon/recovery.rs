@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::executor::orphans;
 use crate::feed::{Feed, encode};
-use crate::model::hub::{Effects, Hub, HubSettings, Input};
+use crate::model::hub::{Effects, Hub, HubSettings, Input, breaker_name};
 use crate::model::id::PoolId;
 use crate::model::pool::{ExecutorKind, PoolRow};
 use crate::model::rows::{Snapshot, Write};
@@ -118,12 +118,22 @@ pub(super) fn staff_pools(
     feed: &Feed,
     clock: &dyn Clock,
 ) -> Result<(), StoreError> {
+    let breakers = store.breakers()?;
     for pool in hub.unstaffed() {
         if let Some(row) = hub.pool_row(&pool) {
             staff.hire(row).map_err(|error| StoreError::Other(format!("pool {pool} has no workers: {error}")))?;
         }
+        let name = breaker_name(&pool);
+        let stored = breakers.iter().find(|row| row.name == name);
+        let held = stored.and_then(|row| staff.restore_breaker(&pool, row));
         store.begin()?;
         let events = commit(hub, store, clock, |hub, store, effects| {
+            match held {
+                Some(wait) => {
+                    hub.step(clock.now(), Input::BreakerHolds { pool: pool.clone(), wait }, store, effects)?;
+                }
+                None => effects.writes.extend(stored.map(|row| Write::DeleteBreaker(row.name.clone()))),
+            }
             hub.step(clock.now(), Input::Staffed { pool, ask: None, outcome: Ok(()) }, store, effects)?;
             Ok(())
         })?;

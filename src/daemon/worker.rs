@@ -1,8 +1,10 @@
 //! A pool's three threads: each takes a task, runs it, reports, and takes the next.
 
+use super::guard::{self, Guard, GuardSettings};
 use super::inbox::{DeathNotice, Inbox, Letter};
 use crate::clock::Clock;
-use crate::executor::{self, Job, Wake, task_directory};
+use crate::executor::{self, Job, Standing, Wake, task_directory};
+use crate::model::breaker::BreakerRow;
 use crate::model::command::Written;
 use crate::model::hub::{Cancel, Input, Run, Stop};
 use crate::model::id::{PoolId, TaskSeq, Token};
@@ -10,6 +12,7 @@ use crate::model::limits::{EXPANDED_PROMPT_BYTES_MAX, RESULT_BYTES_MAX, WORKERS_
 use crate::model::pool::{ExecutorKind, PoolRow};
 use crate::model::task::{Ending, Process, Report, TaskInput, TaskResult};
 use crate::model::template;
+use crate::resilience::Metrics;
 use crate::store::{Store, StoreError};
 use crate::thread::Joined;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -39,6 +42,9 @@ pub(super) struct Workplace {
     pub(super) kill_grace: Duration,
     /// The same, when the daemon stops.
     pub(super) stop_grace: Duration,
+    pub(super) guard: GuardSettings,
+    /// Of the breakers.
+    pub(super) metrics: Arc<Metrics>,
     pub(super) inbox: Inbox,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -53,7 +59,14 @@ pub(super) struct Order {
 /// The threads of all pools.
 pub(super) struct Staff {
     workplace: Arc<Workplace>,
-    pools: BTreeMap<PoolId, Vec<Worker>>,
+    pools: BTreeMap<PoolId, Team>,
+}
+
+/// The threads of one pool.
+struct Team {
+    workers: Vec<Worker>,
+    /// Only what starts processes can fail in a way that the next task would share.
+    guard: Option<Guard>,
 }
 
 struct Worker {
@@ -72,12 +85,39 @@ impl Staff {
 
     /// Starts the three threads of a pool. When one cannot be started, those before it are ended.
     pub(super) fn hire(&mut self, pool: &PoolRow) -> io::Result<()> {
-        let mut workers = Vec::with_capacity(WORKERS_PER_POOL);
+        let place = &self.workplace;
+        let guard = match pool.executor {
+            ExecutorKind::Echo => None,
+            ExecutorKind::Command => {
+                let guard = Guard::new(&pool.id, place.guard, &place.metrics, &place.inbox);
+                Some(guard.map_err(io::Error::other)?)
+            }
+        };
+        let mut team = Team { workers: Vec::with_capacity(WORKERS_PER_POOL), guard };
         for slot in 0..WORKERS_PER_POOL {
-            workers.push(Worker::start(pool, slot as u8, &self.workplace)?);
+            team.workers.push(Worker::start(pool, slot as u8, team.guard.clone(), place)?);
         }
-        self.pools.insert(pool.id.clone(), workers);
+        self.pools.insert(pool.id.clone(), team);
         Ok(())
+    }
+
+    /// Has a pool's breaker go on where that of the last daemon stopped; says for how long it lets nothing through.
+    pub(super) fn restore_breaker(&self, pool: &PoolId, row: &BreakerRow) -> Option<Duration> {
+        self.guard(pool)?.restore(row, self.workplace.clock.wall())
+    }
+
+    pub(super) fn reset_breaker(&self, pool: &PoolId) {
+        if let Some(guard) = self.guard(pool) {
+            guard.reset();
+        }
+    }
+
+    pub(super) fn breaker_snapshot(&self, pool: &PoolId) -> String {
+        self.guard(pool).map(Guard::snapshot).unwrap_or_default()
+    }
+
+    fn guard(&self, pool: &PoolId) -> Option<&Guard> {
+        self.pools.get(pool)?.guard.as_ref()
     }
 
     /// Ends the threads of a pool that has nothing to do any more, and waits for them: they are all idle.
@@ -87,8 +127,9 @@ impl Staff {
 
     /// Puts a new thread in the place of one that died.
     pub(super) fn replace(&mut self, pool: &PoolRow, slot: u8) -> io::Result<()> {
-        let worker = Worker::start(pool, slot, &self.workplace)?;
-        if let Some(place) = self.pools.get_mut(&pool.id).and_then(|workers| workers.get_mut(usize::from(slot))) {
+        let Some(team) = self.pools.get_mut(&pool.id) else { return Ok(()) };
+        let worker = Worker::start(pool, slot, team.guard.clone(), &self.workplace)?;
+        if let Some(place) = team.workers.get_mut(usize::from(slot)) {
             *place = worker;
         }
         Ok(())
@@ -97,7 +138,7 @@ impl Staff {
     /// Hands over a task whose claim is durable. There is room: the hub claims for free workers only.
     pub(super) fn assign(&mut self, order: Order) {
         let run = &order.run;
-        let worker = self.pools.get_mut(&run.pool).and_then(|workers| workers.get_mut(usize::from(run.slot)));
+        let worker = self.pools.get_mut(&run.pool).and_then(|team| team.workers.get_mut(usize::from(run.slot)));
         if let Some(worker) = worker {
             worker.token = Some(run.token);
             if worker.orders.try_send(order).is_err() {
@@ -107,8 +148,8 @@ impl Staff {
     }
 
     pub(super) fn cancel(&self, cancel: &Cancel) {
-        let workers = self.pools.get(&cancel.pool);
-        if let Some(worker) = workers.and_then(|workers| workers.get(usize::from(cancel.slot))) {
+        let team = self.pools.get(&cancel.pool);
+        if let Some(worker) = team.and_then(|team| team.workers.get(usize::from(cancel.slot))) {
             let stop = match cancel.stop {
                 Stop::Cancelled => executor::Stop::Cancel,
                 Stop::Stuck => executor::Stop::Stuck,
@@ -117,9 +158,13 @@ impl Staff {
         }
     }
 
+    fn workers(&self) -> impl Iterator<Item = &Worker> {
+        self.pools.values().flat_map(|team| &team.workers)
+    }
+
     /// Has every running task end, so that it can be put back into its queue.
     pub(super) fn interrupt_all(&self) {
-        for worker in self.pools.values().flatten() {
+        for worker in self.workers() {
             if let Some(token) = worker.token {
                 worker.wake.ask(token.0, executor::Stop::Shutdown);
             }
@@ -128,20 +173,21 @@ impl Staff {
 
     /// Waits for nothing any more.
     pub(super) fn kill_all(&self) {
-        for worker in self.pools.values().flatten() {
+        for worker in self.workers() {
             worker.wake.kill_now();
         }
     }
 }
 
 impl Worker {
-    fn start(pool: &PoolRow, slot: u8, workplace: &Arc<Workplace>) -> io::Result<Worker> {
+    fn start(pool: &PoolRow, slot: u8, guard: Option<Guard>, workplace: &Arc<Workplace>) -> io::Result<Worker> {
         let (orders, received) = bounded(1 + pool.executor.ahead_max());
         let wake = Wake::new()?;
         let mut bench = Bench {
             kind: pool.executor,
             command: pool.command.clone().unwrap_or_else(|| workplace.command.clone()),
             environment: environment(pool, workplace),
+            guard,
             wake: wake.clone(),
             workplace: Arc::clone(workplace),
             store: None,
@@ -168,6 +214,7 @@ struct Bench {
     kind: ExecutorKind,
     command: Vec<String>,
     environment: Vec<(String, String)>,
+    guard: Option<Guard>,
     wake: Wake,
     workplace: Arc<Workplace>,
     store: Option<Store>,
@@ -234,7 +281,23 @@ impl Bench {
         };
         match self.kind {
             ExecutorKind::Echo => echo(run, input),
-            ExecutorKind::Command => self.run_command(run, input),
+            ExecutorKind::Command => self.run_guarded(run, input),
+        }
+    }
+
+    /// Not while the executor's breaker is open: then the task goes back to its queue, which the hub will hold.
+    fn run_guarded(&self, run: &Run, input: TaskInput) -> Report {
+        let Some(guard) = &self.guard else { return self.run_command(run, input).0 };
+        match guard.admit(run.id.as_str()) {
+            Ok(permit) => {
+                let (report, standing) = self.run_command(run, input);
+                guard::settle(permit, standing, self.workplace.clock.wall());
+                report
+            }
+            Err(wait) => {
+                self.workplace.inbox.put(Letter::Fact(Input::BreakerHolds { pool: run.pool.clone(), wait }));
+                Report { ending: Ending::Interrupted, ..echo(run, TaskInput::default()) }
+            }
         }
     }
 
@@ -265,7 +328,7 @@ impl Bench {
         Ok(TaskInput { prompt, ..input })
     }
 
-    fn run_command(&self, run: &Run, input: TaskInput) -> Report {
+    fn run_command(&self, run: &Run, input: TaskInput) -> (Report, Standing) {
         let place = &self.workplace;
         let job = Job {
             task_id: run.id.to_string(),
@@ -285,7 +348,8 @@ impl Bench {
         };
         let mut observer = Observer { run, inbox: &place.inbox };
         let finished = executor::run(&job, run.token.0, &self.wake, &*place.clock, &mut observer);
-        report(run, finished)
+        let standing = finished.standing;
+        (report(run, finished), standing)
     }
 }
 

@@ -97,6 +97,12 @@ impl Serialize for Data<'_> {
                 map.serialize_entry("worker_count", worker_count)?;
                 map.serialize_entry("reason", reason)?;
             }
+            Body::PoolBreakerChanged { pool, from, to, wait } => {
+                map.serialize_entry("pool_id", pool.as_str())?;
+                map.serialize_entry("from", from.as_str())?;
+                map.serialize_entry("to", to.as_str())?;
+                map.serialize_entry("retry_after_seconds", &wait.map(|wait| wait.as_secs_f64()))?;
+            }
             Body::WorkerStatus { pool, slot, status } => {
                 map.serialize_entry("worker_id", &worker_id(pool, *slot))?;
                 map.serialize_entry("status", status)?;

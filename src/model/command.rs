@@ -9,6 +9,7 @@ use super::scaling::Rule;
 use super::task::{OnCrash, Task, TaskInput, TaskResult};
 use super::watch::Watch;
 use super::workflow::{RunWorkflow, WorkflowStatus};
+use crate::clock::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -256,6 +257,8 @@ pub enum Reply {
         pool: PoolId,
         status: super::task::TaskStatus,
         duplicate: bool,
+        /// Its pool is held at present, and this is when one task is tried.
+        held_until: Option<Timestamp>,
     },
     Task(Box<TaskView>),
     Started {

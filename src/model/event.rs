@@ -1,5 +1,6 @@
 //! What happened: one numbered entry of the log. It carries ids, states, names, lengths and durations, never contents.
 
+use super::breaker::BreakerState;
 use super::id::{MessageId, PoolId, TaskId, ThreadId, WorkflowId};
 use super::message::Status;
 use super::pool::PoolStatus;
@@ -62,6 +63,14 @@ pub enum Body {
         /// Of the whole group, after this step.
         worker_count: usize,
         reason: String,
+    },
+    /// The circuit breaker of a pool's executor.
+    PoolBreakerChanged {
+        pool: PoolId,
+        from: BreakerState,
+        to: BreakerState,
+        /// How long it stays open.
+        wait: Option<Duration>,
     },
     WorkerStatus {
         pool: PoolId,
@@ -158,6 +167,7 @@ impl Body {
             Body::PoolClosed { .. } => "pool.closed",
             Body::PoolStatus { .. } => "pool.status_changed",
             Body::PoolScaling { .. } => "pool.scaling",
+            Body::PoolBreakerChanged { .. } => "pool.breaker_changed",
             Body::WorkerStatus { .. } => "worker.status_changed",
             Body::TaskAssigned { .. } => "task.assigned",
             Body::TaskCompleted { .. } => "task.completed",
@@ -181,6 +191,7 @@ impl Body {
             | Body::PoolClosed { pool, .. }
             | Body::PoolStatus { pool, .. }
             | Body::PoolScaling { pool, .. }
+            | Body::PoolBreakerChanged { pool, .. }
             | Body::WorkerStatus { pool, .. }
             | Body::TaskAssigned { pool, .. }
             | Body::TaskCompleted { pool, .. }
@@ -198,8 +209,11 @@ impl Body {
             Body::MessageStatus { current: Some(Status::Failed), .. }
             | Body::TaskFailed { .. }
             | Body::WorkflowEnded { status: WorkflowStatus::Failed, .. }
+            | Body::PoolBreakerChanged { to: BreakerState::Open, .. }
             | Body::WorkerStatus { status: "error", .. } => Severity::Error,
-            Body::MessageStatus { current: Some(Status::Expired), .. } | Body::TaskRetrying { .. } => Severity::Warning,
+            Body::MessageStatus { current: Some(Status::Expired), .. }
+            | Body::PoolBreakerChanged { to: BreakerState::HalfOpen, .. }
+            | Body::TaskRetrying { .. } => Severity::Warning,
             Body::WorkflowEnded { status: WorkflowStatus::Cancelled, .. } => Severity::Warning,
             _ => Severity::Info,
         }

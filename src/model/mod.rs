@@ -14,6 +14,7 @@ pub mod task;
 pub mod template;
 pub mod workflow;
 
+pub mod breaker;
 pub mod command;
 pub mod event;
 pub mod rows;

@@ -1,5 +1,6 @@
 //! A pool: a queue and exactly three workers that serve it.
 
+use super::breaker::Hold;
 use super::id::{PoolId, TaskSeq};
 use super::limits::{FAILURES_UNHEALTHY, WORKERS_PER_POOL};
 use super::queue::Queue;
@@ -216,6 +217,8 @@ pub struct Pool {
     pub planned_waiting: usize,
     /// Whether its threads run; tasks are dispatched only then.
     pub staffed: bool,
+    /// Its executor's breaker is not closed.
+    pub hold: Option<Hold>,
     /// While it drains: when what is left is cancelled; `None`: never.
     pub drained_by: Option<Tick>,
 }
@@ -230,6 +233,7 @@ impl Pool {
             planned_ready: 0,
             planned_waiting: 0,
             staffed: false,
+            hold: None,
             drained_by: None,
         }
     }
@@ -250,7 +254,7 @@ impl Pool {
 
     /// How many tasks its workers would take at once.
     fn free_places(&self) -> usize {
-        if !self.staffed || !self.row.status.dispatches() {
+        if !self.staffed || !self.row.status.dispatches() || self.hold.is_some() {
             return 0;
         }
         let most = 1 + self.row.executor.ahead_max();
@@ -267,7 +271,7 @@ impl Pool {
     }
 
     pub fn is_healthy(&self) -> bool {
-        self.staffed && self.workers.iter().all(Worker::is_healthy)
+        self.staffed && self.hold.is_none() && self.workers.iter().all(Worker::is_healthy)
     }
 
     /// The worker that should get the next task: the one with least claimed, if it may have another.
@@ -287,6 +291,7 @@ pub struct PoolView {
     pub queue_size: usize,
     pub running: usize,
     pub staffed: bool,
+    pub hold: Option<Hold>,
     pub workers: Vec<WorkerView>,
 }
 
@@ -294,7 +299,7 @@ pub struct PoolView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     Healthy,
-    /// At least one worker is not healthy.
+    /// At least one worker is not healthy, or the executor's breaker is not closed.
     Degraded,
     NotRunning,
 }
@@ -317,7 +322,7 @@ impl PoolView {
     pub fn health(&self) -> Health {
         if !self.staffed || self.row.status == PoolStatus::Stopped {
             Health::NotRunning
-        } else if self.workers_healthy() == self.workers.len() {
+        } else if self.hold.is_none() && self.workers_healthy() == self.workers.len() {
             Health::Healthy
         } else {
             Health::Degraded
@@ -357,6 +362,7 @@ impl Pool {
             queue_size: self.pending(),
             running: self.running(),
             staffed: self.staffed,
+            hold: self.hold,
             workers: workers.collect(),
         }
     }

@@ -1,5 +1,6 @@
 //! What deciding reads from the store, and what it has the store write.
 
+use super::breaker::BreakerRow;
 use super::id::{MessageId, ModuleName, TaskId, TaskSeq, ThreadId, Token, WatchId, WorkflowId};
 use super::message::{MessageHead, NewMessage, NewThread, Status};
 use super::pool::PoolRow;
@@ -73,6 +74,8 @@ pub enum Write {
     DeleteModule(ModuleName),
     PutPool(PoolRow),
     DeletePool(super::id::PoolId),
+    PutBreaker(BreakerRow),
+    DeleteBreaker(String),
     PutGroup(GroupRow),
     DeleteGroup(String),
     PutTask(Box<Task>),

@@ -107,6 +107,8 @@ impl Store {
             Write::DeleteModule(name) => self.delete_module(name),
             Write::PutPool(pool) => self.put_pool(pool),
             Write::DeletePool(id) => self.delete_pool(id),
+            Write::PutBreaker(breaker) => self.put_breaker(breaker),
+            Write::DeleteBreaker(name) => self.delete_breaker(name),
             Write::PutGroup(group) => self.put_group(group),
             Write::DeleteGroup(name) => self.delete_group(name),
             Write::PutTask(task) => self.put_task(task),

@@ -9,6 +9,7 @@ mod batch;
 mod changes;
 mod housekeeping;
 
+mod breakers;
 mod events;
 mod groups;
 mod messages;

@@ -59,7 +59,15 @@ impl Store {
         assert_wal(&db)?;
         check_for_damage(&db, path)?;
         let mut warnings = Vec::new();
-        if schema::prepare(&mut db)? {
+        let prepared = schema::prepare(&mut db, path)?;
+        if let Some((version, copy)) = prepared.migrated {
+            warnings.push(format!(
+                "the database was of version {version} and is of version {} now; as it was it is kept in {}",
+                schema::VERSION,
+                copy.display()
+            ));
+        }
+        if prepared.repaired {
             warnings.push(REPAIRED.to_owned());
         }
         if let Err(error) = grow_wal(&db, path) {
@@ -127,7 +135,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Creates the file unreadable for others whatever the umask says; SQLite gives its companions the same mode.
-fn create_private(path: &Path) -> Result<(), StoreError> {
+pub(super) fn create_private(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::OpenOptionsExt;
     match OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),

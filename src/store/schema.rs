@@ -3,10 +3,16 @@
 
 use super::StoreError;
 use super::changes::append_unseen;
+use super::open::create_private;
 use rusqlite::Connection;
+use std::path::{Path, PathBuf};
 
-/// What `PRAGMA user_version` says of a file that this program made.
-pub(super) const VERSION: i64 = 1;
+/// What `PRAGMA user_version` says of a file that this program made: 1, and one for each step since.
+pub(super) const VERSION: i64 = 1 + STEPS.len() as i64;
+
+/// What leads from one version to the next, from 1 on. What has once been released is never changed.
+const STEPS: [&str; 1] =
+    ["CREATE TABLE breakers(name TEXT PRIMARY KEY, snapshot TEXT NOT NULL, saved_at REAL NOT NULL) WITHOUT ROWID;"];
 
 /// The two tables that any program may read and write.
 const PUBLIC: &str = "
@@ -105,34 +111,76 @@ END",
     ),
 ];
 
-/// Brings a file to the present version: a new one, one of Claude Comms (version 0), or one of ours. Returns whether one
-/// of ours had lost its triggers; what was written without them is noted then.
-pub(super) fn prepare(db: &mut Connection) -> Result<bool, StoreError> {
+/// What bringing a file up to date has led to.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// One of ours had lost its triggers; what was written without them is noted.
+    pub(super) repaired: bool,
+    /// It was of this earlier version, and was copied to there first.
+    pub(super) migrated: Option<(i64, PathBuf)>,
+}
+
+/// Brings a file to the present version: a new one, one of Claude Comms (version 0), or one of ours, which is copied
+/// before it is changed.
+pub(super) fn prepare(db: &mut Connection, path: &Path) -> Result<Outcome, StoreError> {
+    let found = version(db)?;
+    let migrated = if (1..VERSION).contains(&found) { Some((found, copy_aside(db, path, found)?)) } else { None };
     let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match version {
-        VERSION => {}
+    let version = match version(&tx)? {
         0 => {
-            tx.execute_batch(PUBLIC)?;
-            check_public_columns(&tx)?;
-            tx.execute_batch(PRIVATE)?;
-            // What a taken-over file already holds is to be found by a search too.
-            tx.execute_batch(
-                "INSERT INTO changes(op, message_id, old_status, new_status, length)
-                   SELECT 'update', message_id, status, status, length(content) FROM messages
-                   WHERE message_id IS NOT NULL;
-                 UPDATE meta SET value = (SELECT COALESCE(MAX(seq), 0) FROM changes) WHERE key = 'changes_folded';",
-            )?;
-            tx.pragma_update(None, "user_version", VERSION)?;
+            create(&tx)?;
+            1
         }
+        known if known <= VERSION => known,
         newer => return Err(StoreError::Newer { found: newer, known: VERSION }),
+    };
+    for step in STEPS.iter().skip(usize::try_from(version - 1).unwrap_or(0)) {
+        tx.execute_batch(step)?;
     }
-    let repaired = install_triggers(&tx)? && version == VERSION;
+    if version < VERSION || found == 0 {
+        tx.pragma_update(None, "user_version", VERSION)?;
+    }
+    let repaired = install_triggers(&tx)? && found > 0;
     if repaired {
         append_unseen(&tx)?;
     }
     tx.commit()?;
-    Ok(repaired)
+    Ok(Outcome { repaired, migrated })
+}
+
+fn version(db: &Connection) -> Result<i64, StoreError> {
+    Ok(db.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+/// Version 1, around the public tables that may be there already.
+fn create(tx: &Connection) -> Result<(), StoreError> {
+    tx.execute_batch(PUBLIC)?;
+    check_public_columns(tx)?;
+    tx.execute_batch(PRIVATE)?;
+    // What a taken-over file already holds is to be found by a search too.
+    tx.execute_batch(
+        "INSERT INTO changes(op, message_id, old_status, new_status, length)
+           SELECT 'update', message_id, status, status, length(content) FROM messages WHERE message_id IS NOT NULL;
+         UPDATE meta SET value = (SELECT COALESCE(MAX(seq), 0) FROM changes) WHERE key = 'changes_folded';",
+    )?;
+    Ok(())
+}
+
+/// The way back, should the new version not be wanted: a whole copy beside the file, named after the version.
+fn copy_aside(db: &Connection, path: &Path, version: i64) -> Result<PathBuf, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".v{version}"));
+    let copy = PathBuf::from(name);
+    // One that an earlier try has left may be half of one.
+    match std::fs::remove_file(&copy) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(StoreError::ReadOnly(format!("{}: {error}", copy.display())));
+        }
+        _ => {}
+    }
+    create_private(&copy)?;
+    db.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
+    Ok(copy)
 }
 
 /// Puts back what somebody dropped. Returns whether something was missing.

@@ -4,6 +4,7 @@
 mod support;
 
 mod asks;
+mod breakers;
 mod cli;
 mod faults;
 mod foreign;

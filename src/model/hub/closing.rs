@@ -110,6 +110,10 @@ impl Hub {
     fn close_pool(&mut self, now: Now, id: &PoolId, out: &mut Effects) {
         let Some(mut pool) = self.pools.remove(id) else { return };
         self.stop_draining(&pool);
+        if let Some(hold) = pool.hold {
+            self.timers.cancel(hold.until, Timer::Hold(id.clone()));
+            out.writes.push(Write::DeleteBreaker(super::breaker_name(id)));
+        }
         self.pools_dirty.remove(id);
         pool.row.status = PoolStatus::Stopped;
         pool.row.deleted_at = Some(now.wall);

@@ -54,6 +54,8 @@ pub(super) enum Fault {
     RunsCompletedAgain,
     /// A pool that its group gives up is ended at once.
     ShrinksAtOnce,
+    /// What a circuit breaker says is not heard.
+    IgnoresHolds,
 }
 
 pub(super) struct Driver {
@@ -67,6 +69,7 @@ pub(super) struct Driver {
     pub(super) cancels: Vec<Cancel>,
     pub(super) events: Vec<Event>,
     pub(super) dismissed: Vec<PoolId>,
+    pub(super) breakers_reset: Vec<PoolId>,
     /// Facts that the next batch begins with.
     pub(super) carried: Vec<Input>,
     /// Why no thread can be started at present.
@@ -96,6 +99,7 @@ impl Driver {
             cancels: Vec::new(),
             events: Vec::new(),
             dismissed: Vec::new(),
+            breakers_reset: Vec::new(),
             carried: Vec::new(),
             hire_fails: None,
             must_restore: false,
@@ -188,6 +192,7 @@ impl Driver {
         self.cancels.extend(out.cancels);
         self.events.extend(out.events);
         self.dismissed.extend(out.dismissed);
+        self.breakers_reset.extend(out.breakers_reset);
         for (pool, ask) in out.staff {
             let outcome = self.hire_fails.clone().map_or(Ok(()), Err);
             self.carried.push(Input::Staffed { pool, ask, outcome });
@@ -230,7 +235,11 @@ impl Driver {
         self.hub = Hub::new(self.settings.clone());
         self.take_over();
         for pool in self.hub.unstaffed() {
-            self.batch(vec![Input::Staffed { pool, ask: None, outcome: Ok(()) }]);
+            let stored = self.rows.tables.breakers.get(&super::breaker_name(&pool));
+            let wait = stored.map(|snapshot| Duration::from_millis(snapshot.parse().unwrap_or(0)));
+            let holds = wait.map(|wait| Input::BreakerHolds { pool: pool.clone(), wait });
+            let staffed = Input::Staffed { pool, ask: None, outcome: Ok(()) };
+            self.batch(holds.into_iter().chain([staffed]).collect());
         }
     }
 
@@ -288,6 +297,10 @@ impl Driver {
     }
 
     fn mistreat_others(&mut self) {
+        if self.fault == Some(Fault::IgnoresHolds) {
+            let held: Vec<PoolId> = self.hub.pools.keys().cloned().collect();
+            held.iter().for_each(|id| self.hub.release(id));
+        }
         let tasks = &mut self.hub.tasks;
         match self.fault {
             Some(Fault::IgnoresLocks) => tasks.locks.by_key.values_mut().for_each(|lock| lock.holder = None),

@@ -35,6 +35,8 @@ pub(super) struct Tables {
     pub(super) watches: BTreeMap<WatchId, Watch>,
     pub(super) modules: BTreeMap<ModuleName, String>,
     pub(super) pools: BTreeMap<PoolId, PoolRow>,
+    /// Snapshots by name.
+    pub(super) breakers: BTreeMap<String, String>,
     pub(super) groups: BTreeMap<String, GroupRow>,
     pub(super) tasks: BTreeMap<TaskSeq, Task>,
     pub(super) inputs: BTreeMap<TaskSeq, TaskInput>,
@@ -128,6 +130,8 @@ impl FakeRows {
             Write::PutGroup(row) => drop(tables.groups.insert(row.name.clone(), row)),
             Write::DeleteGroup(name) => drop(tables.groups.remove(&name)),
             Write::DeletePool(id) => drop(tables.pools.remove(&id)),
+            Write::PutBreaker(row) => drop(tables.breakers.insert(row.name, row.snapshot)),
+            Write::DeleteBreaker(name) => drop(tables.breakers.remove(&name)),
             Write::PutTask(task) => self.put_task(*task),
             Write::PutTaskInput { seq, input } => {
                 let new = tables.inputs.insert(seq, input).is_none();

@@ -8,6 +8,7 @@ mod asking;
 mod closing;
 mod dependencies;
 mod ending;
+mod holding;
 mod listening;
 mod locks;
 mod messages;
@@ -32,6 +33,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+use super::breaker::{BreakerChange, BreakerState, Hold};
 use super::command::{Command, HubStatus, Refusal, Reply, Written};
 use super::event::{Body, Event};
 use super::id::{AskId, PoolId, TaskId, TaskSeq, Token};
@@ -43,6 +45,8 @@ use crate::clock::{Now, Tick};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use holding::breaker_name;
 
 /// Everything that can make the daemon act.
 #[derive(Clone, Debug)]
@@ -83,6 +87,17 @@ pub enum Input {
         pool: PoolId,
         ask: Option<AskId>,
         outcome: Result<(), String>,
+    },
+    /// The circuit breaker of a pool's executor has changed.
+    BreakerChanged {
+        pool: PoolId,
+        change: BreakerChange,
+    },
+    /// It lets nothing through for so long: as it was when the last daemon ended, or because it has just turned away a
+    /// task. No news, but to be heeded.
+    BreakerHolds {
+        pool: PoolId,
+        wait: Duration,
     },
     /// Nothing more is dispatched; the daemon is stopping.
     Stopping,
@@ -134,6 +149,8 @@ pub struct Effects {
     pub dismissed: Vec<PoolId>,
     /// Running attempts that are to be ended.
     pub cancels: Vec<Cancel>,
+    /// Pools whose executor's breaker is to begin anew.
+    pub breakers_reset: Vec<PoolId>,
     pub stop: bool,
 }
 
@@ -174,6 +191,8 @@ pub struct Hub {
     groups: scaling::Groups,
     /// Workers as they were before this batch; should it fail, its facts are stepped again and must not count twice.
     workers_before: BTreeMap<PoolId, [Worker; limits::WORKERS_PER_POOL]>,
+    /// Holds that this batch has lifted because somebody asked for it; should it fail, they are as they were.
+    holds_lifted: BTreeMap<PoolId, Hold>,
     tasks: tasks::Tasks,
     workflows: workflows::Workflows,
     /// How much the running tasks have written.
@@ -204,6 +223,7 @@ impl Hub {
             pools_dirty: BTreeSet::new(),
             groups: scaling::Groups::new(),
             workers_before: BTreeMap::new(),
+            holds_lifted: BTreeMap::new(),
             tasks: tasks::Tasks::default(),
             workflows: workflows::Workflows::default(),
             written: HashMap::new(),
@@ -242,6 +262,7 @@ impl Hub {
         self.waits_committed();
         self.groups_committed();
         self.workers_before.clear();
+        self.holds_lifted.clear();
         self.pools_closed.clear();
     }
 
@@ -260,6 +281,8 @@ impl Hub {
             Input::Finished(report) => return self.finished(now, report, rows, out),
             Input::WorkerDied { pool, slot } => return self.worker_died(now, &pool, slot, rows, out),
             Input::Staffed { pool, ask, outcome } => return self.staffed(now, &pool, ask, outcome, rows, out),
+            Input::BreakerChanged { pool, change } => self.breaker_changed(now, &pool, change, out),
+            Input::BreakerHolds { pool, wait } => self.hold(now, &pool, BreakerState::Open, wait),
             Input::Stopping => self.stop_dispatching(),
         }
         Ok(())
@@ -328,6 +351,8 @@ impl Hub {
                 timers::Timer::Stuck(pool, slot) => self.grew_quiet(now, &pool, slot, out),
                 timers::Timer::Drain(pool) => self.drain_ended(now, &pool, rows, out)?,
                 timers::Timer::Scale(group) => self.scale_due(&group),
+                // A task may be given out again, which is done where the batch ends.
+                timers::Timer::Hold(_) => {}
                 timers::Timer::Picture(subject) => self.draw(now, subject, rows, out)?,
             }
         }

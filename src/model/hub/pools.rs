@@ -18,12 +18,14 @@ impl Hub {
     pub(super) fn restore_pools(&mut self, rows: Vec<PoolRow>) {
         let mut before = std::mem::take(&mut self.pools);
         before.append(&mut self.pools_closed);
+        let mut holds_lifted = std::mem::take(&mut self.holds_lifted);
         let mut workers_before = std::mem::take(&mut self.workers_before);
         for row in rows.into_iter().filter(|row| row.status != PoolStatus::Stopped) {
             let mut pool = Pool::new(row);
             // Threads and what they did are facts of this process, not of the store.
             if let Some(known) = before.remove(&pool.row.id) {
                 pool.staffed = known.staffed;
+                pool.hold = holds_lifted.remove(&pool.row.id).or(known.hold);
                 pool.drained_by = known.drained_by.filter(|_| pool.row.status == PoolStatus::Draining);
                 pool.workers = workers_before.remove(&pool.row.id).unwrap_or(known.workers);
                 for worker in &mut pool.workers {
@@ -32,6 +34,9 @@ impl Hub {
             }
             if let Some(at) = pool.drained_by {
                 self.timers.set(at, Timer::Drain(pool.row.id.clone()));
+            }
+            if let Some(hold) = pool.hold {
+                self.timers.set(hold.until, Timer::Hold(pool.row.id.clone()));
             }
             self.pools.insert(pool.row.id.clone(), pool);
         }
@@ -73,7 +78,9 @@ impl Hub {
         self.set_pool_status(now, id, PoolStatus::Paused, out)
     }
 
+    /// Also when only its breaker keeps it from working.
     pub(super) fn resume_pool(&mut self, now: Now, id: &PoolId, out: &mut Effects) -> Answer {
+        self.lift_hold(now, id, out)?;
         self.set_pool_status(now, id, PoolStatus::Running, out)
     }
 

@@ -20,7 +20,10 @@ impl Hub {
         let can_run = |pool: &&Pool| pool.staffed && pool.row.status.dispatches() && !pool.queue.is_empty();
         let pools: Vec<PoolId> = self.pools.values().filter(can_run).map(|pool| pool.row.id.clone()).collect();
         for id in pools {
-            while let Some(slot) = self.pools.get(&id).and_then(Pool::free_worker) {
+            let lets_through = |hub: &Hub, pool: &&Pool| hub.lets_through(now.tick, pool);
+            while let Some(slot) =
+                self.pools.get(&id).filter(|pool| lets_through(self, pool)).and_then(Pool::free_worker)
+            {
                 let Some(seq) = self.pop_runnable(&id) else { break };
                 self.claim(now, seq, slot, rows, out)?;
             }

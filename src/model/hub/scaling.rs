@@ -265,7 +265,8 @@ fn member(pool: &Pool) -> Member {
         runs: pool.row.status == PoolStatus::Running,
         ready: pool.queue.len(),
         // One whose threads are being started will have one in a moment.
-        has_free_worker: !pool.staffed || pool.free_worker().is_some(),
+        // Another pool would find the same agent without a login, or over its limit.
+        has_free_worker: !pool.staffed || pool.hold.is_some() || pool.free_worker().is_some(),
         is_idle: pool.staffed && pool.load() == 0,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! `CLAUDE_COMMS_SIM_SEED` replays one history, `CLAUDE_COMMS_SIM_STEPS` says how many inputs there are to be in all.
 
+mod holding;
 mod inputs;
 mod oracle;
 mod random;
@@ -124,6 +125,7 @@ fn everything_happens() {
         "response failed",
         "scaled down",
         "scaled up",
+        "tried",
         "task again",
         "task once",
         "task cancelled cancelled",
@@ -155,7 +157,7 @@ fn planted_faults_are_found() {
         (Fault::LosesRequeued, &["queue", "lost"]),
         (Fault::RepliesTwice, &["answered"]),
         (Fault::SkipsNumbers, &["gap", "numbers"]),
-        (Fault::BreaksOrder, &["order", "queue"]),
+        (Fault::BreaksOrder, &["order", "queue", "workflow"]),
         (Fault::ForgetsWaiters, &["unanswered"]),
         (Fault::ReusesTokens, &["token"]),
         (Fault::IgnoresLocks, &["lock"]),
@@ -163,6 +165,7 @@ fn planted_faults_are_found() {
         (Fault::RunsUnneeded, &["needs"]),
         (Fault::ShrinksAtOnce, &["shrunk"]),
         (Fault::EndsWorkflowsEarly, &["workflow"]),
+        (Fault::IgnoresHolds, &["held"]),
         (Fault::RunsCompletedAgain, &["again", "final", "disagree"]),
     ];
     for (fault, expected) in planted {

@@ -191,18 +191,26 @@ impl Hub {
                 None => rows.task_by_key(key)?,
             };
             if let Some(task) = same {
-                let reply = Reply::Submitted { task: task.id, pool: task.pool, status: task.status, duplicate: true };
-                return Ok(Ok(reply));
+                return Ok(Ok(self.submitted(&task, true)));
             }
         }
         let needs = match self.check_needs(&submit.after, rows)? {
             Ok(needs) => needs,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        Ok(self.accept(now, submit, needs, None, out).map(|seq| {
-            let task = &self.tasks.open[&seq].task;
-            Reply::Submitted { task: task.id.clone(), pool: task.pool.clone(), status: task.status, duplicate: false }
-        }))
+        let accepted = self.accept(now, submit, needs, None, out);
+        Ok(accepted.map(|seq| self.submitted(&self.tasks.open[&seq].task, false)))
+    }
+
+    fn submitted(&self, task: &Task, duplicate: bool) -> Reply {
+        let hold = self.pools.get(&task.pool).and_then(|pool| pool.hold).filter(|_| task.status == TaskStatus::Pending);
+        Reply::Submitted {
+            task: task.id.clone(),
+            pool: task.pool.clone(),
+            status: task.status,
+            duplicate,
+            held_until: hold.map(|hold| hold.until_wall),
+        }
     }
 
     /// Puts a new task into its pool, if the pool takes it.

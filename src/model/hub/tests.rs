@@ -3,6 +3,7 @@
 mod asks;
 mod dependencies;
 mod failures;
+mod holding;
 mod locks;
 mod messages;
 mod pictures;

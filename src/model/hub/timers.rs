@@ -18,6 +18,8 @@ pub(super) enum Timer {
     Stuck(PoolId, u8),
     /// A pool that is deleted has had its time.
     Drain(PoolId),
+    /// The breaker of a pool may let a task through.
+    Hold(PoolId),
     /// A group of pools may have to be scaled although nothing has changed.
     Scale(String),
     /// A picture that was held back may be sent.

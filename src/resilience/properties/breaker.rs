@@ -404,7 +404,9 @@ proptest! {
         let settings = BreakerSettings { retry_after_max: ms(max), ..BreakerSettings::consecutive(threshold, ms(50)) };
         let bench = Bench::new(settings);
         if probe {
-            (0..threshold).for_each(|_| drop(bench.call(Outcome::Failure)));
+            for _ in 0..threshold {
+                bench.call(Outcome::Failure);
+            }
             bench.clock.advance(ms(50));
         }
         let (failures, verdict) = (bench.breaker.failure_count(), Verdict { counted, ..Verdict::transient("asked") });

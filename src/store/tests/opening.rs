@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ports::Reader;
+use crate::store::schema::VERSION;
 use std::fs;
 use std::io::{Seek, SeekFrom, Write as _};
 use std::os::unix::fs::PermissionsExt;
@@ -143,8 +144,64 @@ fn a_newer_file_is_refused() {
     let bench = Bench::new();
     bench.foreign().pragma_update(None, "user_version", 99).unwrap();
     let error = prepare(&bench.path()).unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 1 }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: VERSION }), "{error:?}");
     assert!(error.is_configuration());
+}
+
+/// Version 1 is what a new file has without the steps since.
+fn back_to_version_1(db: &Connection) {
+    db.execute_batch("DROP TABLE breakers; PRAGMA user_version = 1;").unwrap();
+}
+
+#[test]
+fn an_older_file_is_copied_and_then_brought_up_to_date() {
+    let mut bench = Bench::new();
+    bench.write(&[thread("t"), message("m", "t")]);
+    back_to_version_1(&bench.foreign());
+    let path = bench.path();
+    let Bench { directory, store } = bench;
+    drop(store);
+    let prepared = prepare(&path).unwrap();
+    let copy = directory.path().join("messages.db.v1");
+    assert!(prepared.warnings[0].contains(&*copy.to_string_lossy()), "{:?}", prepared.warnings);
+    assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let version = |db: &Connection| db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap();
+    let old = Connection::open(&copy).unwrap();
+    assert_eq!(version(&old), 1);
+    assert_eq!(old.query_row("SELECT count(*) FROM messages", [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+    let mut bench = Bench { directory, store: prepared.store };
+    assert_eq!(version(&bench.foreign()), VERSION);
+    assert_eq!(bench.store.breakers().unwrap(), []);
+    assert!(prepare(&path).unwrap().warnings.is_empty());
+}
+
+#[test]
+fn what_an_earlier_try_has_left_of_a_copy_is_no_obstacle() {
+    let bench = Bench::new();
+    back_to_version_1(&bench.foreign());
+    let copy = bench.directory.path().join("messages.db.v1");
+    fs::write(&copy, "half of a copy").unwrap();
+    prepare(&bench.path()).unwrap();
+    assert!(fs::read(&copy).unwrap().starts_with(b"SQLite format 3"));
+}
+
+#[test]
+fn a_breaker_is_kept_by_its_name() {
+    use crate::model::breaker::BreakerRow;
+    let mut bench = Bench::new();
+    let row = |name: &str, snapshot: &str| BreakerRow {
+        name: name.to_owned(),
+        snapshot: snapshot.to_owned(),
+        saved_at: Timestamp::from_micros(12_500_000),
+    };
+    let put = |name, snapshot| Write::PutBreaker(row(name, snapshot));
+    bench.write(&[
+        put("a", "1 open 5"),
+        put("b", "1 disabled"),
+        put("a", "1 open 4"),
+        Write::DeleteBreaker("b".into()),
+    ]);
+    assert_eq!(bench.store.breakers().unwrap(), [row("a", "1 open 4")]);
 }
 
 #[test]

@@ -42,7 +42,8 @@ impl World {
                 self.foreign();
                 None
             }
-            70..92 => self.work(),
+            70..72 => self.breaker(),
+            72..92 => self.work(),
             92..94 => self.worker_dies(),
             94..97 => self.late(),
             _ => None,

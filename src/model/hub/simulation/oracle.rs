@@ -73,7 +73,7 @@ impl Oracle {
         self.check_shrinking(driver)?;
         check_groups(driver)?;
         self.check_pictures(driver)?;
-        check_idle(&driver.hub)?;
+        check_idle(&driver.hub, driver.clock.tick())?;
         self.check_tasks(driver)?;
         check_timers(&driver.hub)?;
         check_standing(driver)?;
@@ -177,7 +177,7 @@ impl Oracle {
         Ok(())
     }
 
-    fn count(&mut self, what: String) {
+    pub(super) fn count(&mut self, what: String) {
         *self.tally.entry(what).or_default() += 1;
     }
 
@@ -269,10 +269,11 @@ pub(super) fn result_of(token: Token) -> String {
     format!("by {}", token.0)
 }
 
-fn check_idle(hub: &Hub) -> Verdict {
+fn check_idle(hub: &Hub, now: Tick) -> Verdict {
     let can = |id: &PoolId| hub.pools[id].staffed && hub.pools[id].row.status.dispatches() && !hub.stopping;
     let idle =
         hub.pools.values().find(|pool| pool.free_worker().is_some() && !pool.queue.is_empty() && can(&pool.row.id));
+    let idle = idle.filter(|pool| hub.lets_through(now, pool));
     let drained = |pool: &&Pool| pool.row.status == PoolStatus::Draining && pool.staffed && pool.load() == 0;
     let left = hub.pools.values().find(drained);
     ensure(left.is_none(), || format!("drained: {left:?} has nothing to do and has not ended"))?;
@@ -289,6 +290,9 @@ fn check_timers(hub: &Hub) -> Verdict {
         count(|timer| matches!(timer, Timer::Picture(_))),
         count(|timer| matches!(timer, Timer::Stuck(..))),
     ];
+    let holds = count(|timer| matches!(timer, Timer::Hold(_)));
+    let held = hub.pools.values().filter(|pool| pool.hold.is_some()).count();
+    ensure(holds <= held, || format!("timers: {holds} are set for {held} held pools"))?;
     let draining = hub.pools.values().filter(|pool| pool.drained_by.is_some()).count();
     let drains = count(|timer| matches!(timer, Timer::Drain(_)));
     ensure(drains <= draining, || format!("timers: {drains} are set to end {draining} draining pools"))?;

@@ -1,5 +1,6 @@
 //! Everything around the hub, played by a dice: clients, workers, other programs, clocks, disks, and kill -9.
 
+use super::holding::Held;
 use super::inputs::pool_row;
 use super::oracle::{Oracle, Verdict, result_of};
 use super::random::Random;
@@ -21,6 +22,7 @@ pub(super) struct World {
     pub(super) oracle: Oracle,
     /// What each worker thread holds; it runs the first.
     pub(super) workers: BTreeMap<(PoolId, u8), VecDeque<Run>>,
+    pub(super) held: Held,
     /// What was reported already, and may be once more.
     pub(super) reported: Vec<Input>,
     pub(super) tasks: Vec<TaskId>,
@@ -46,6 +48,7 @@ impl World {
             driver,
             oracle: Oracle::default(),
             workers: BTreeMap::new(),
+            held: Held::default(),
             reported: Vec::new(),
             tasks: Vec::new(),
             workflows: Vec::new(),
@@ -118,8 +121,10 @@ impl World {
     /// Gives the workers what was decided for them: never more than fits into their channels.
     fn hand_out(&mut self) -> Verdict {
         self.driver.cancels.clear();
+        self.follow_breakers();
         for run in std::mem::take(&mut self.driver.runs) {
             self.oracle.dispatched(&self.driver, &run)?;
+            self.passes_breaker(&run)?;
             let most = 1 + self.driver.hub.pools[&run.pool].row.executor.ahead_max();
             let worker = self.workers.entry((run.pool.clone(), run.slot)).or_default();
             if worker.len() == most {
@@ -181,6 +186,7 @@ impl World {
         self.forgettable.clear();
         self.oracle.crashed();
         self.driver.crash();
+        self.breakers_taken_over();
         self.driver.answers.clear();
         self.hand_out()?;
         self.oracle.check(&mut self.driver, true)
