@@ -11,6 +11,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("thread", &[]),
     ("config", &["clock"]),
+    ("telemetry", &[]),
     ("resilience", &["clock"]),
     ("model", &["clock"]),
     ("ports", &["model", "clock"]),
