@@ -5,6 +5,7 @@ mod batch;
 mod housekeeping;
 mod hub_loop;
 mod inbox;
+pub mod metrics;
 mod recovery;
 mod stopping;
 mod watcher;
