@@ -9,6 +9,7 @@ pub mod config;
 pub mod thread;
 
 pub mod resilience;
+pub mod telemetry;
 
 pub mod model;
 pub mod ports;

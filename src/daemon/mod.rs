@@ -6,6 +6,7 @@ mod guard;
 mod housekeeping;
 mod hub_loop;
 mod inbox;
+pub mod metrics;
 mod recovery;
 mod stopping;
 mod watcher;
