@@ -2,17 +2,21 @@
 
 pub mod wire;
 
+mod backlog;
 mod client;
 mod connection;
 mod intake;
 mod lines;
 mod reads;
+mod replies;
+mod request;
 mod server;
 mod shown;
 #[cfg(test)]
 mod tests;
 mod workflows;
+mod writer;
 
 pub use client::{Client, ClientError, Closer, Followed, PATIENCE};
 pub use intake::Defaults;
-pub use server::{About, Server};
+pub use server::{About, Means, Server};

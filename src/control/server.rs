@@ -35,15 +35,20 @@ pub struct About {
     pub log_level: fn() -> String,
 }
 
+/// What the door is opened onto.
+pub struct Means {
+    pub asker: Arc<dyn Asker>,
+    pub readers: Arc<dyn Readers>,
+    pub feed: Arc<Feed>,
+    pub clock: Arc<dyn Clock>,
+    pub defaults: Defaults,
+    pub about: About,
+}
+
 /// What every connection shares.
 pub(super) struct Context {
-    pub(super) asker: Arc<dyn Asker>,
-    pub(super) readers: Arc<dyn Readers>,
-    pub(super) feed: Arc<Feed>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) defaults: Defaults,
+    pub(super) means: Means,
     pub(super) patience: Duration,
-    about: About,
     started_tick: Tick,
     started_at: String,
     connections: AtomicUsize,
@@ -51,7 +56,7 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn status(&self, hub: HubStatus) -> DaemonStatus {
-        let about = &self.about;
+        let about = &self.means.about;
         DaemonStatus {
             running: true,
             pid: std::process::id(),
@@ -61,7 +66,7 @@ impl Context {
             database: about.database.clone(),
             listen: about.listen.clone(),
             started_at: self.started_at.clone(),
-            uptime_seconds: self.clock.tick().since(self.started_tick).as_secs_f64(),
+            uptime_seconds: self.means.clock.tick().since(self.started_tick).as_secs_f64(),
             interval_seconds: about.interval_seconds,
             max_messages: about.max_messages,
             active_messages: hub.active_messages,
@@ -71,7 +76,7 @@ impl Context {
             upstreams: 0,
             connections: self.connections.load(Ordering::Relaxed),
             seq: hub.seq,
-            epoch: self.feed.epoch().to_owned(),
+            epoch: self.means.feed.epoch().to_owned(),
             degraded: hub.degraded,
             log_level: (about.log_level)(),
         }
@@ -96,38 +101,16 @@ impl Server {
     ///
     /// # Errors
     /// No thread or no file descriptor is left.
-    pub fn start(
-        listener: UnixListener,
-        asker: Arc<dyn Asker>,
-        readers: Arc<dyn Readers>,
-        feed: Arc<Feed>,
-        clock: Arc<dyn Clock>,
-        defaults: Defaults,
-        about: About,
-    ) -> io::Result<Server> {
-        Server::start_with(PEER_PATIENCE, listener, asker, readers, feed, clock, defaults, about)
+    pub fn start(listener: UnixListener, means: Means) -> io::Result<Server> {
+        Server::start_with(PEER_PATIENCE, listener, means)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "as start, and for tests another patience")]
-    pub(super) fn start_with(
-        patience: Duration,
-        listener: UnixListener,
-        asker: Arc<dyn Asker>,
-        readers: Arc<dyn Readers>,
-        feed: Arc<Feed>,
-        clock: Arc<dyn Clock>,
-        defaults: Defaults,
-        about: About,
-    ) -> io::Result<Server> {
-        let now = clock.now();
+    /// With another patience, for tests.
+    pub(super) fn start_with(patience: Duration, listener: UnixListener, means: Means) -> io::Result<Server> {
+        let now = means.clock.now();
         let context = Arc::new(Context {
-            asker,
-            readers,
-            feed,
-            clock,
-            defaults,
+            means,
             patience,
-            about,
             started_tick: now.tick,
             started_at: now.wall.to_string(),
             connections: AtomicUsize::new(0),

@@ -6,7 +6,7 @@ mod fakes;
 mod following;
 mod requests;
 
-use super::server::{About, Server};
+use super::server::{About, Means, Server};
 use crate::clock::{Clock, SystemClock, Tick};
 use crate::feed::Feed;
 use crate::model::command::{Command, Refusal, Reply};
@@ -75,16 +75,15 @@ impl Door {
             max_messages: 2000,
             log_level: || "info".to_owned(),
         };
-        let server = Server::start_with(
-            patience,
-            listener,
-            Arc::new(hub),
-            Arc::new(store.clone()),
-            Arc::clone(&feed),
-            Arc::new(SystemClock::new()),
+        let means = Means {
+            asker: Arc::new(hub),
+            readers: Arc::new(store.clone()),
+            feed: Arc::clone(&feed),
+            clock: Arc::new(SystemClock::new()),
             defaults,
             about,
-        );
+        };
+        let server = Server::start_with(patience, listener, means);
         Door { server: Some(server.unwrap()), asked, forgotten, store, feed, directory }
     }
 

@@ -14,7 +14,7 @@ mod worker;
 
 use crate::clock::{Clock, SystemClock, Tick};
 use crate::config::Config;
-use crate::control::{About, Defaults, Server};
+use crate::control::{About, Defaults, Means, Server};
 use crate::executor;
 use crate::feed::Feed;
 use crate::model::id::PoolId;
@@ -217,15 +217,15 @@ fn open_doors(
         pool: PoolId::new(DEFAULT_POOL),
     };
     let readers = Arc::new(StoreReaders { database: paths.database.clone(), tasks_root: paths.tasks.clone() });
-    Server::start(
-        socket.listener().try_clone()?,
-        Arc::new(inbox.clone()),
+    let means = Means {
+        asker: Arc::new(inbox.clone()),
         readers,
-        Arc::clone(feed),
-        Arc::clone(clock),
+        feed: Arc::clone(feed),
+        clock: Arc::clone(clock),
         defaults,
         about,
-    )
+    };
+    Server::start(socket.listener().try_clone()?, means)
 }
 
 /// Opens a connection to the store for whoever reads.
