@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::model::command::{Command, Refusal, Reply};
 use crate::model::id::{MessageId, ModuleName, TaskId, ThreadId, WorkflowId};
 use crate::model::message::{Message, Status, Thread};
+use crate::model::pool::PoolView;
 use crate::model::task::{Task, TaskInput, TaskResult, TaskStatus};
 use crate::model::watch::{Watch, WatchFilter};
 use crate::model::workflow::{WorkflowRow, WorkflowStatus};
@@ -60,6 +61,11 @@ pub trait Reader {
 /// Opens a [`Reader`] for the thread that calls it.
 pub trait Readers: Send + Sync {
     fn open(&self) -> Result<Box<dyn Reader>, ReadError>;
+}
+
+/// All numbers of the program, as the text that Prometheus reads.
+pub trait Exposition: Send + Sync {
+    fn text(&self, pools: &[PoolView]) -> String;
 }
 
 /// The store could not be read.

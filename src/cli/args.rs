@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::output::Color;
-use super::{ask, config, daemon, event, message, module, poll, pool, task, thread, workflow};
+use super::{ask, config, daemon, event, message, module, poll, pool, task, thread, upstream, workflow};
 use crate::service::PathOptions;
 
 const EXAMPLES: &str = "\
@@ -115,6 +115,12 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: workflow::Verb,
     },
+    /// Print the numbers of the daemon
+    #[command(after_help = upstream::EXAMPLES)]
+    Upstream {
+        #[command(subcommand)]
+        verb: upstream::Verb,
+    },
     /// Follow everything that happens
     #[command(after_help = event::EXAMPLES)]
     Event {
@@ -163,7 +169,7 @@ fn parse_shortly(arguments: &[OsString]) -> Option<Cli> {
 type Describe = fn(Command) -> Command;
 
 /// What describes the verbs of each group.
-const GROUPS: [(&str, Describe); 9] = [
+const GROUPS: [(&str, Describe); 10] = [
     ("poll", poll::Verb::augment_subcommands),
     ("message", message::Verb::augment_subcommands),
     ("thread", thread::Verb::augment_subcommands),
@@ -171,6 +177,7 @@ const GROUPS: [(&str, Describe); 9] = [
     ("pool", pool::Verb::augment_subcommands),
     ("task", task::Verb::augment_subcommands),
     ("workflow", workflow::Verb::augment_subcommands),
+    ("upstream", upstream::Verb::augment_subcommands),
     ("event", event::Verb::augment_subcommands),
     ("config", config::Verb::augment_subcommands),
 ];

@@ -22,6 +22,7 @@ mod submit;
 mod table;
 mod task;
 mod thread;
+mod upstream;
 mod usage;
 mod wait;
 mod workflow;
@@ -77,6 +78,7 @@ fn dispatch(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Pool { verb } => pool::run(verb, session),
         Verb::Task { verb } => task::run(verb, session),
         Verb::Workflow { verb } => workflow::run(verb, session),
+        Verb::Upstream { verb } => upstream::run(verb, session),
         Verb::Event { verb } => event::run(verb, session),
         Verb::Config { verb } => config::run(verb, session),
         Verb::Demo => demo::run(session),

@@ -86,6 +86,7 @@ pub(super) fn command(
         Request::WorkflowRun(args) => workflows::run(args, defaults)?,
         Request::WorkflowWait(args) => workflows::wait(args, ids)?,
         Request::WorkflowCancel(args) => workflows::cancel(args, ids)?,
+        Request::UpstreamMetrics(_) => Command::Metrics,
         Request::DaemonStop(_) => Command::Stop,
         Request::PollList(_)
         | Request::PollShow(_)

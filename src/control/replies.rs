@@ -13,6 +13,7 @@ pub(super) fn encoded<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>, R
 pub(super) fn show(reply: Reply, context: &Context) -> Result<Box<RawValue>, Refusal> {
     match reply {
         Reply::Done => encoded(&wire::Empty {}),
+        Reply::Metrics(pools) => encoded(&wire::Metrics { text: context.means.exposition.text(&pools) }),
         Reply::Status(hub) => encoded(&context.status(hub)),
         Reply::Watching(watch) => encoded(&shown::watch(&watch)),
         Reply::Waited(waited) => encoded(&shown::waited(waited)),

@@ -6,7 +6,7 @@ use super::wire::DaemonStatus;
 use crate::clock::{Clock, Tick};
 use crate::feed::Feed;
 use crate::model::command::HubStatus;
-use crate::ports::{Asker, Readers};
+use crate::ports::{Asker, Exposition, Readers};
 use crate::thread::{Bell, Joined};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io::{self, Write};
@@ -41,6 +41,7 @@ pub struct Means {
     pub readers: Arc<dyn Readers>,
     pub feed: Arc<Feed>,
     pub clock: Arc<dyn Clock>,
+    pub exposition: Arc<dyn Exposition>,
     pub defaults: Defaults,
     pub about: About,
 }

@@ -6,7 +6,7 @@ use crate::model::breaker::BreakerState;
 use crate::model::command::{Answer, Refusal, Scaled, TaskView, Waited};
 use crate::model::id::PoolId;
 use crate::model::message::{Message, Status, Thread};
-use crate::model::pool::{Health, PoolStatus, PoolView, WorkerView};
+use crate::model::pool::{Health, PoolStatus, PoolView, WorkerView, success_rate};
 use crate::model::task::{self, Reason, Task, TaskInput, TaskResult};
 use crate::model::watch::Watch;
 use crate::ports::{Module, Page};
@@ -119,7 +119,7 @@ pub(super) fn pool(view: &PoolView) -> wire::Pool {
         tasks_submitted: row.submitted,
         tasks_completed: row.completed,
         tasks_failed: row.failed,
-        success_rate: rate(row.completed, row.failed),
+        success_rate: row.success_rate(),
         timeout_seconds: row.timeout.as_secs_f64(),
         created_at: row.created_at.to_string(),
         started_at: time(row.started_at),
@@ -185,16 +185,11 @@ fn worker(pool: &PoolView, worker: &WorkerView) -> wire::Worker {
         tasks_processed: processed,
         tasks_succeeded: worker.succeeded,
         tasks_failed: worker.failed,
-        success_rate: rate(worker.succeeded, worker.failed),
+        success_rate: success_rate(worker.succeeded, worker.failed),
         avg_processing_time: if processed == 0 { 0.0 } else { total / processed as f64 },
         total_processing_time: total,
         last_activity: time(worker.last_activity),
     }
-}
-
-/// 1.0 when there is nothing to judge by.
-fn rate(good: u64, bad: u64) -> f64 {
-    if good + bad == 0 { 1.0 } else { good as f64 / (good + bad) as f64 }
 }
 
 pub(super) fn task(task: &Task, input: Option<TaskInput>, outcome: TaskResult) -> wire::Task {

@@ -11,7 +11,7 @@ use crate::clock::{Clock, SystemClock, Tick};
 use crate::feed::Feed;
 use crate::model::command::{Command, Refusal, Reply};
 use crate::model::id::PoolId;
-use crate::ports::Answer;
+use crate::ports::{Answer, Exposition};
 use crossbeam_channel::Receiver;
 use fakes::{FakeHub, FakeStore};
 use serde_json::Value;
@@ -43,6 +43,15 @@ struct Door {
     store: FakeStore,
     feed: Arc<Feed>,
     directory: TempDir,
+}
+
+/// Says how many pools it was asked about.
+struct NoNumbers;
+
+impl Exposition for NoNumbers {
+    fn text(&self, pools: &[crate::model::pool::PoolView]) -> String {
+        format!("pools {}", pools.len())
+    }
 }
 
 impl Door {
@@ -80,6 +89,7 @@ impl Door {
             readers: Arc::new(store.clone()),
             feed: Arc::clone(&feed),
             clock: Arc::new(SystemClock::new()),
+            exposition: Arc::new(NoNumbers),
             defaults,
             about,
         };

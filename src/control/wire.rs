@@ -129,6 +129,7 @@ requests! {
     WorkflowList(WorkflowList) = "workflow.list",
     WorkflowWait(WorkflowWait) = "workflow.wait",
     WorkflowCancel(WorkflowId) = "workflow.cancel",
+    UpstreamMetrics(Empty) = "upstream.metrics",
     EventFollow(EventFollow) = "event.follow",
     DaemonStop(Empty) = "daemon.stop",
 }
@@ -549,6 +550,12 @@ pub struct ManagerHealth {
     pub pools_total: usize,
     pub pools_healthy: usize,
     pub pool_details: Vec<PoolHealthReport>,
+}
+
+/// Result of `upstream.metrics`: text in Prometheus' format, version 0.0.4.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Metrics {
+    pub text: String,
 }
 
 /// Result of `pool.delete`.

@@ -147,6 +147,7 @@ impl HubLoop {
             self.store.rollback();
         }
         self.hub.committed();
+        self.meter.count(&effects);
         self.deliver(effects.replies);
         // Before the tasks that this lets through.
         for pool in &effects.breakers_reset {

@@ -3,6 +3,7 @@
 use super::batch::Batch;
 use super::housekeeping::Housekeeping;
 use super::inbox::Letter;
+use super::meter::Meter;
 use super::stopping::Stopping;
 use super::watcher::Progress;
 use super::worker::Staff;
@@ -39,6 +40,7 @@ pub(super) struct HubLoop {
     pub(super) letters: Receiver<Letter>,
     pub(super) staff: Staff,
     pub(super) progress: Arc<Progress>,
+    pub(super) meter: Meter,
     pub(super) housekeeping: Housekeeping,
     /// Reads the configuration again and applies what can be applied.
     pub(super) reload: Box<dyn FnMut()>,

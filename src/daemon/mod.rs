@@ -6,6 +6,7 @@ mod guard;
 mod housekeeping;
 mod hub_loop;
 mod inbox;
+mod meter;
 pub mod metrics;
 mod recovery;
 mod stopping;
@@ -22,10 +23,12 @@ use crate::ports::{ReadError, Reader, Readers};
 use crate::resilience::Metrics;
 use crate::service::{ControlSocket, Lock, Paths, Reporter, Signals, notify};
 use crate::store::{Store, StoreError};
+use crate::telemetry::Registry;
 use guard::GuardSettings;
 use housekeeping::{Housekeeping, Retention};
 use hub_loop::{EXIT_INTERNAL, EXIT_OK, HubLoop};
 use inbox::{DeathNotice, Inbox, Letter, inbox};
+use meter::{Exposed, Meter};
 use recovery::{Recovered, recover};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -118,15 +121,18 @@ fn start(
         let inbox = inbox.clone();
         Signals::listen(move |signal| inbox.put(Letter::Signal(signal))).map_err(failed)?
     };
+    let exposed = Exposed { registry: Registry::new(), breakers: Metrics::new() };
+    let meter = Meter::new(&exposed.registry).map_err(failed)?;
     let progress = Arc::new(Progress { folded: AtomicI64::new(folded), commits: AtomicU64::new(0) });
-    let mut staff = Staff::new(workplace(config, paths, epoch, &inbox, &clock));
+    let mut staff = Staff::new(workplace(config, paths, epoch, &exposed.breakers, &inbox, &clock));
     recovery::staff_pools(&mut hub, &mut store, &mut staff, &feed, &*clock).map_err(store_failed)?;
     let tell = ring_hub(&inbox);
     let watcher =
         Watcher::start(&paths.database, config.daemon.interval, Arc::clone(&progress), tell, Arc::clone(&clock))
             .map_err(failed)?;
     let socket = ControlSocket::open(&paths.socket, &lock).map_err(failed)?;
-    let doors = open_doors(config, paths, &socket, &inbox, &feed, &clock).map_err(failed)?;
+    let means = means(config, paths, &inbox, &feed, &clock, exposed);
+    let doors = socket.listener().try_clone().and_then(|listener| Server::start(listener, means)).map_err(failed)?;
     let hub = HubLoop {
         hub,
         store,
@@ -135,6 +141,7 @@ fn start(
         letters,
         staff,
         progress,
+        meter,
         housekeeping: Housekeeping::new(Retention {
             events_for: Duration::from_secs(u64::from(config.retention.events_days) * 24 * 3600),
             events_max: u64::from(config.retention.events_max),
@@ -173,7 +180,14 @@ fn ring_hub(inbox: &Inbox) -> impl FnMut() + Send + 'static {
     }
 }
 
-fn workplace(config: &Config, paths: &Paths, epoch: String, inbox: &Inbox, clock: &Arc<dyn Clock>) -> Workplace {
+fn workplace(
+    config: &Config,
+    paths: &Paths,
+    epoch: String,
+    breakers: &Arc<Metrics>,
+    inbox: &Inbox,
+    clock: &Arc<dyn Clock>,
+) -> Workplace {
     Workplace {
         database: paths.database.clone(),
         tasks_root: paths.tasks.clone(),
@@ -186,20 +200,21 @@ fn workplace(config: &Config, paths: &Paths, epoch: String, inbox: &Inbox, clock
             failure_threshold: config.executor.failure_threshold,
             recovery_timeout: config.executor.recovery_timeout,
         },
-        metrics: Metrics::new(),
+        metrics: Arc::clone(breakers),
         inbox: inbox.clone(),
         clock: Arc::clone(clock),
     }
 }
 
-fn open_doors(
+/// What doors are opened onto.
+fn means(
     config: &Config,
     paths: &Paths,
-    socket: &ControlSocket,
     inbox: &Inbox,
     feed: &Arc<Feed>,
     clock: &Arc<dyn Clock>,
-) -> std::io::Result<Server> {
+    exposed: Exposed,
+) -> Means {
     let about = About {
         state_dir: paths.state_dir.display().to_string(),
         socket: paths.socket.display().to_string(),
@@ -217,15 +232,15 @@ fn open_doors(
         pool: PoolId::new(DEFAULT_POOL),
     };
     let readers = Arc::new(StoreReaders { database: paths.database.clone(), tasks_root: paths.tasks.clone() });
-    let means = Means {
+    Means {
         asker: Arc::new(inbox.clone()),
         readers,
         feed: Arc::clone(feed),
         clock: Arc::clone(clock),
+        exposition: Arc::new(exposed),
         defaults,
         about,
-    };
-    Server::start(socket.listener().try_clone()?, means)
+    }
 }
 
 /// Opens a connection to the store for whoever reads.

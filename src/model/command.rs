@@ -46,6 +46,8 @@ pub enum Command {
     Ask(Ask),
     CreatePool(PoolRow),
     ListPools,
+    /// What the program's own numbers are made of, as far as the hub knows.
+    Metrics,
     ShowPool {
         id: PoolId,
     },
@@ -104,6 +106,7 @@ impl Command {
             self,
             Command::Status
                 | Command::ListPools
+                | Command::Metrics
                 | Command::ShowPool { .. }
                 | Command::PoolHealth { .. }
                 | Command::Stop
@@ -231,6 +234,7 @@ pub enum Selector {
 #[derive(Clone, Debug)]
 pub enum Reply {
     Done,
+    Metrics(Vec<PoolView>),
     Status(HubStatus),
     Watching(Watch),
     Waited(Waited),

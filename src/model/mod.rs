@@ -4,6 +4,7 @@
 pub mod id;
 pub mod limits;
 
+pub mod measure;
 pub mod message;
 pub mod watch;
 

@@ -163,6 +163,18 @@ impl PoolRow {
     }
 }
 
+impl PoolRow {
+    /// Completed tasks among those that ended, from 0 to 1; 1 when there is nothing to judge by.
+    pub fn success_rate(&self) -> f64 {
+        success_rate(self.completed, self.failed)
+    }
+}
+
+/// The share of what went well; 1 when there is nothing to judge by.
+pub fn success_rate(good: u64, bad: u64) -> f64 {
+    if good + bad == 0 { 1.0 } else { good as f64 / (good + bad) as f64 }
+}
+
 /// One of the three, as the hub sees it. Counters are since the daemon's start.
 #[derive(Clone, Debug, Default)]
 pub struct Worker {

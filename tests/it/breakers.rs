@@ -63,6 +63,15 @@ fn an_agent_over_its_limit_is_left_alone_until_the_limit_is_lifted() {
     assert_eq!((pool(&daemon)["circuit_breaker"].as_str(), until(&daemon)), (Some("OPEN"), told));
     assert_eq!(task(&daemon, &waiting)["status"], "pending");
 
+    let metrics = daemon.run(&["upstream", "metrics"]).good();
+    for line in [
+        "circuit_breaker_state{breaker_name=\"pool:local\",state=\"open\"} 1",
+        "circuit_breaker_state{breaker_name=\"pool:local\",state=\"closed\"} 0",
+        "claude_comms_pool_queue_size{pool=\"local\"} 1",
+    ] {
+        assert!(metrics.lines().any(|other| other == line), "{line} is not in\n{metrics}");
+    }
+
     // Whoever has another login need not wait.
     answer(&daemon, false, "done");
     daemon.run(&["pool", "resume", "local"]).good();

@@ -98,7 +98,7 @@ fn every_verb_without_a_daemon_is_3() {
             ["module", "add"] => &["name", "."],
             ["ask"] => &["prompt"],
             ["workflow", "run"] => &["-"],
-            [_, "list" | "tail"] | ["poll", "status"] => &[],
+            [_, "list" | "tail" | "metrics"] | ["poll", "status"] => &[],
             _ => &["id"],
         };
         let ran = daemon.run(&[&words[..], arguments, &["--json"]].concat());

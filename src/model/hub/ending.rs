@@ -7,6 +7,7 @@ use crate::clock::Now;
 use crate::model::command::{Answer, Reply, TaskView};
 use crate::model::event::Body;
 use crate::model::id::TaskSeq;
+use crate::model::measure::Measure;
 use crate::model::rows::{Rows, RowsError, Write};
 use crate::model::task::{Reason, Task, TaskResult, TaskStatus};
 
@@ -37,6 +38,9 @@ impl Hub {
         self.emit(now, end_event(&task, reason, &outcome), out);
         out.writes.push(Write::PutTaskResult { seq, result: outcome.clone() });
         self.answer_exchange(now, &task, &outcome, rows, out)?;
+        if task.exchange.is_some() {
+            out.measures.push(Measure::MessageEnded { took: task.created_at.until(now.wall) });
+        }
         self.follow_task(now, &task, out);
         self.picture(now, Subject::Pool(task.pool.clone()));
         self.answer_waiting(&task, &outcome, out);

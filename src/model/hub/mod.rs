@@ -38,6 +38,7 @@ use super::command::{Command, HubStatus, Refusal, Reply, Written};
 use super::event::{Body, Event};
 use super::id::{AskId, PoolId, TaskId, TaskSeq, Token};
 use super::limits;
+use super::measure::Measure;
 use super::pool::{Pool, Worker};
 use super::rows::{Change, Rows, RowsError, Snapshot, Write};
 use super::task::{OnCrash, Process, Report};
@@ -152,6 +153,8 @@ pub struct Effects {
     /// Pools whose executor's breaker is to begin anew.
     pub breakers_reset: Vec<PoolId>,
     pub stop: bool,
+    /// For statistics only.
+    pub measures: Vec<Measure>,
 }
 
 impl Effects {
@@ -303,6 +306,7 @@ impl Hub {
                 Some(Ok(Reply::Done))
             }
             Command::ListPools => Some(Ok(Reply::Pools(self.pools.values().map(Pool::view).collect()))),
+            Command::Metrics => Some(Ok(Reply::Metrics(self.pools.values().map(Pool::view).collect()))),
             Command::PoolHealth { id } => Some(self.pool_health(id.as_ref())),
             Command::ShowPool { id } => Some(self.show_pool(&id)),
             // The store is brought up to date before the reply goes out; there is nothing to decide.

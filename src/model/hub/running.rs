@@ -6,6 +6,7 @@ use crate::clock::Now;
 use crate::model::event::Body;
 use crate::model::id::{PoolId, TaskSeq, Token};
 use crate::model::limits;
+use crate::model::measure::Measure;
 use crate::model::pool::Pool;
 use crate::model::rows::{Rows, RowsError};
 use crate::model::task::{Ending, OnCrash, Process, Reason, Report, Task, TaskResult, TaskStatus};
@@ -54,6 +55,8 @@ impl Hub {
         let task = task.clone();
         self.next_token += 1;
         self.token_used = true;
+        let ready = task.not_before.map_or(task.created_at, |at| at.max(task.created_at));
+        out.measures.push(Measure::TaskQueued { pool: task.pool.clone(), wait: ready.until(now.wall) });
         let assigned = Body::TaskAssigned {
             pool: task.pool.clone(),
             slot,
@@ -128,6 +131,7 @@ impl Hub {
     ) -> Result<(), RowsError> {
         let Some(task) = self.current(report.seq, report.token) else { return Ok(()) };
         self.free_worker_of(now, &task, &report);
+        out.measures.push(Measure::TaskRan { pool: task.pool.clone(), took: report.duration });
         if let Some(task) = self.tasks.get_mut(report.seq) {
             (task.exit_code, task.exit_signal) = (report.exit_code, report.exit_signal);
         }

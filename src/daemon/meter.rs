@@ -1,0 +1,214 @@
+//! The daemon's own numbers: what the hub's batches tell is counted as it comes, what pools are is looked at when
+//! somebody asks.
+
+use super::metrics::families;
+use crate::model::hub::Effects;
+use crate::model::id::PoolId;
+use crate::model::measure::Measure;
+use crate::model::pool::PoolView;
+use crate::ports::Exposition;
+use crate::resilience::Metrics;
+use crate::telemetry::{Counter, Family, Histogram, MetricError, Registry, encode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// From a millisecond, which is what a commit takes, to hours, which is what an agent may.
+const SECONDS_BUCKETS: [f64; 14] =
+    [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0];
+
+const EVENTS_BUCKETS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+
+/// The hub's side: counts.
+pub(super) struct Meter {
+    registry: Registry,
+    events: Counter,
+    batches: Histogram,
+    messages: Histogram,
+    pools: BTreeMap<PoolId, OfPool>,
+}
+
+struct OfPool {
+    queued: Histogram,
+    ran: Histogram,
+}
+
+impl Meter {
+    pub(super) fn new(registry: &Registry) -> Result<Meter, MetricError> {
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        registry.gauge("claude_comms_build_info", "1, with the version of the program.", &version)?.set(1.0);
+        Ok(Meter {
+            registry: registry.clone(),
+            events: registry.counter("claude_comms_events_total", "Events that were numbered.", &[])?,
+            batches: registry.histogram(
+                "claude_comms_batch_events",
+                "Events that were written with one commit.",
+                &EVENTS_BUCKETS,
+                &[],
+            )?,
+            messages: registry.histogram(
+                "claude_comms_message_seconds",
+                "From a question asked of a module to its answer, or its failure.",
+                &SECONDS_BUCKETS,
+                &[],
+            )?,
+            pools: BTreeMap::new(),
+        })
+    }
+
+    /// Counts what a batch that is durable has told.
+    pub(super) fn count(&mut self, effects: &Effects) {
+        if !effects.events.is_empty() {
+            self.events.add(effects.events.len() as u64);
+            self.batches.observe(effects.events.len() as f64);
+        }
+        for measure in &effects.measures {
+            if let Err(error) = self.observe(measure) {
+                log::error!("left a metric out: {error}");
+            }
+        }
+        for pool in &effects.dismissed {
+            self.pools.remove(pool);
+            self.registry.remove_labelled("pool", pool.as_str());
+        }
+    }
+
+    fn observe(&mut self, measure: &Measure) -> Result<(), MetricError> {
+        match measure {
+            Measure::TaskQueued { pool, wait } => self.of(pool)?.queued.observe_duration(*wait),
+            Measure::TaskRan { pool, took } => self.of(pool)?.ran.observe_duration(*took),
+            Measure::MessageEnded { took } => self.messages.observe_duration(*took),
+        }
+        Ok(())
+    }
+
+    fn of(&mut self, pool: &PoolId) -> Result<&OfPool, MetricError> {
+        if !self.pools.contains_key(pool) {
+            let histogram = |name: &str, help: &str| {
+                self.registry.histogram(name, help, &SECONDS_BUCKETS, &[("pool", pool.as_str())])
+            };
+            let queued = histogram(
+                "claude_comms_task_queue_seconds",
+                "From when a task could have run to when a worker got it.",
+            )?;
+            let ran = histogram("claude_comms_task_run_seconds", "How long attempts at tasks took.")?;
+            self.pools.insert(pool.clone(), OfPool { queued, ran });
+        }
+        Ok(&self.pools[pool])
+    }
+}
+
+/// The doors' side: puts together what is counted here, what circuit breakers count, and what pools are.
+pub(super) struct Exposed {
+    pub(super) registry: Registry,
+    pub(super) breakers: Arc<Metrics>,
+}
+
+impl Exposed {
+    fn families(&self, pools: &[PoolView]) -> Result<Vec<Family>, MetricError> {
+        let mut all = self.registry.snapshot();
+        all.extend(of_pools(pools)?);
+        all.extend(of_process()?);
+        all.extend(families(self.breakers.samples()));
+        Ok(all)
+    }
+}
+
+impl Exposition for Exposed {
+    fn text(&self, pools: &[PoolView]) -> String {
+        match self.families(pools) {
+            Ok(families) => encode(&families),
+            Err(error) => {
+                log::error!("the metrics could not be put together: {error}");
+                encode(&self.registry.snapshot())
+            }
+        }
+    }
+}
+
+/// Pools come and go, and what they are is known already; so these are made anew each time.
+fn of_pools(pools: &[PoolView]) -> Result<Vec<Family>, MetricError> {
+    let registry = Registry::new();
+    for view in pools {
+        let (row, pool) = (&view.row, [("pool", view.row.id.as_str())]);
+        let count = |name: &str, help: &str, value: u64| {
+            registry.counter(&format!("claude_comms_pool_tasks_{name}_total"), help, &pool).map(|it| it.add(value))
+        };
+        count("submitted", "Tasks that were given to a pool, retries by hand included.", row.submitted)?;
+        count("completed", "Tasks of a pool that were completed.", row.completed)?;
+        count("failed", "Tasks of a pool that failed for good.", row.failed)?;
+        let show = |name: &str, help: &str, value: f64| {
+            registry.gauge(&format!("claude_comms_pool_{name}"), help, &pool).map(|it| it.set(value))
+        };
+        show("success_rate", "Completed tasks among those that ended; 1 when none has.", row.success_rate())?;
+        show("queue_size", "Tasks that wait in a pool, for whatever reason.", view.queue_size as f64)?;
+        show("tasks_running", "Tasks of a pool that its workers have.", view.running as f64)?;
+        show("workers_healthy", "Workers of a pool that are well, of three.", view.workers_healthy() as f64)?;
+    }
+    Ok(without_own(registry))
+}
+
+fn of_process() -> Result<Vec<Family>, MetricError> {
+    let registry = Registry::new();
+    let count = |path: &str| std::fs::read_dir(path).ok().map(|entries| entries.count() as f64);
+    if let Some(threads) = count("/proc/self/task") {
+        registry.gauge("claude_comms_threads", "Threads of the daemon.", &[])?.set(threads);
+    }
+    if let Some(files) = count("/proc/self/fd") {
+        registry.gauge("process_open_fds", "Open file descriptors of the daemon.", &[])?.set(files);
+    }
+    Ok(without_own(registry))
+}
+
+/// Every registry counts what it has dropped; one such count, of the one that lasts, is enough.
+fn without_own(registry: Registry) -> Vec<Family> {
+    let mut families = registry.snapshot();
+    families.retain(|family| family.name.exported() != crate::telemetry::SERIES_DROPPED);
+    families
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::model::pool::{ExecutorKind, Pool, PoolRow};
+    use std::time::Duration;
+
+    fn view(id: &str, completed: u64, failed: u64) -> PoolView {
+        let timeout = Duration::from_secs(1);
+        let row = PoolRow::new(PoolId::new(id), ExecutorKind::Echo, 10, timeout, Timestamp::default());
+        Pool::new(PoolRow { submitted: completed + failed, completed, failed, ..row }).view()
+    }
+
+    fn effects(measures: Vec<Measure>) -> Effects {
+        Effects { measures, ..Effects::default() }
+    }
+
+    #[test]
+    fn pools_are_shown_as_they_are_and_what_took_time_is_counted() {
+        let registry = Registry::new();
+        let mut meter = Meter::new(&registry).unwrap();
+        let exposed = Exposed { registry, breakers: Metrics::new() };
+        let pool = PoolId::new("p");
+        meter.count(&effects(vec![
+            Measure::TaskQueued { pool: pool.clone(), wait: Duration::from_millis(20) },
+            Measure::TaskRan { pool: pool.clone(), took: Duration::from_secs(2) },
+            Measure::MessageEnded { took: Duration::from_secs(3) },
+        ]));
+        let text = exposed.text(&[view("p", 3, 1), view("q", 0, 0)]);
+        for line in [
+            "claude_comms_pool_tasks_submitted_total{pool=\"p\"} 4",
+            "claude_comms_pool_success_rate{pool=\"p\"} 0.75",
+            "claude_comms_pool_success_rate{pool=\"q\"} 1",
+            "claude_comms_pool_workers_healthy{pool=\"q\"} 3",
+            "claude_comms_task_queue_seconds_bucket{pool=\"p\",le=\"0.025\"} 1",
+            "claude_comms_task_run_seconds_sum{pool=\"p\"} 2",
+            "claude_comms_message_seconds_count 1",
+            "claude_comms_telemetry_series_dropped_total 0",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
+        }
+        assert_eq!(text.matches("# TYPE claude_comms_telemetry_series_dropped_total").count(), 1);
+        meter.count(&Effects { dismissed: vec![pool], ..Effects::default() });
+        assert!(!exposed.text(&[]).contains("pool=\"p\""));
+    }
+}
