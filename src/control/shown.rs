@@ -116,7 +116,7 @@ pub(super) fn pool(view: &PoolView) -> wire::Pool {
         tasks_submitted: row.submitted,
         tasks_completed: row.completed,
         tasks_failed: row.failed,
-        success_rate: rate(row.completed, row.failed),
+        success_rate: row.success_rate(),
         timeout_seconds: row.timeout.as_secs_f64(),
         created_at: row.created_at.to_string(),
         started_at: time(row.started_at),
@@ -165,27 +165,20 @@ fn workers(view: &PoolView) -> Vec<wire::Worker> {
 }
 
 fn worker(pool: &PoolView, worker: &WorkerView) -> wire::Worker {
-    let processed = worker.succeeded + worker.failed;
-    let total = worker.busy_for.as_secs_f64();
     wire::Worker {
         worker_id: task::worker_id(&pool.row.id, worker.slot),
         pool_id: pool.row.id.to_string(),
         running: pool.staffed,
         healthy: worker.healthy,
         status: worker.status.to_owned(),
-        tasks_processed: processed,
+        tasks_processed: worker.processed(),
         tasks_succeeded: worker.succeeded,
         tasks_failed: worker.failed,
-        success_rate: rate(worker.succeeded, worker.failed),
-        avg_processing_time: if processed == 0 { 0.0 } else { total / processed as f64 },
-        total_processing_time: total,
+        success_rate: worker.success_rate(),
+        avg_processing_time: worker.seconds_mean(),
+        total_processing_time: worker.busy_for.as_secs_f64(),
         last_activity: time(worker.last_activity),
     }
-}
-
-/// 1.0 when there is nothing to judge by.
-fn rate(good: u64, bad: u64) -> f64 {
-    if good + bad == 0 { 1.0 } else { good as f64 / (good + bad) as f64 }
 }
 
 pub(super) fn task(task: &Task, input: Option<TaskInput>, outcome: TaskResult) -> wire::Task {
