@@ -36,6 +36,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "resilience",
         ],
     ),
+    ("pools", &["model", "resilience", "thread", "clock"]),
     ("comms", &["control", "model", "thread", "clock"]),
     ("cli", &["config", "control", "ports", "model", "service", "clock", "thread"]),
 ];
