@@ -45,7 +45,8 @@ impl<T> Joined<T> {
 
 impl<T> Drop for Joined<T> {
     fn drop(&mut self) {
-        if let Some(handle) = self.handle.take() {
+        // A thread that drops its own owner is on its way out; it cannot wait for itself.
+        if let Some(handle) = self.handle.take().filter(|handle| handle.thread().id() != current().id()) {
             // A panic has been reported by the thread itself; here only its end matters.
             drop(handle.join());
         }
@@ -111,6 +112,19 @@ mod tests {
         drop(stop);
         drop(thread);
         assert_eq!(end.try_recv(), Ok(()));
+    }
+
+    #[test]
+    fn a_thread_that_drops_its_own_owner_ends() {
+        let (owner, owners) = bounded::<Joined<()>>(1);
+        let (ended, end) = bounded::<()>(1);
+        let thread = Joined::spawn("drops-itself", move || {
+            drop(owners.recv());
+            let _ = ended.send(());
+        })
+        .unwrap();
+        owner.send(thread).unwrap();
+        assert_eq!(end.recv(), Ok(()));
     }
 
     #[test]

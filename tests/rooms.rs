@@ -38,6 +38,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "resilience",
         ],
     ),
+    ("pools", &["model", "resilience", "thread", "clock"]),
     ("comms", &["control", "model", "thread", "clock"]),
     ("cli", &["config", "control", "ports", "model", "service", "clock", "thread"]),
 ];

@@ -10,6 +10,7 @@ use crate::model::id::{MessageId, ModuleName, PoolId, TaskId, ThreadId, is_name}
 use crate::model::limits;
 use crate::model::message::Status;
 use crate::model::pool::{ExecutorKind, OnStuck, PoolRow};
+use crate::model::routing::Strategy;
 use crate::model::scaling::Rule;
 use crate::model::task::{OnCrash, TaskInput};
 use crate::ports::{IdKind, Reader, Readers, Resolved};
@@ -215,12 +216,9 @@ fn destination(args: &wire::TaskSubmit, defaults: &Defaults) -> Result<Destinati
 }
 
 fn selector(word: &str) -> Result<Selector, Refusal> {
-    match word {
-        "least_loaded" => Ok(Selector::LeastLoaded),
-        "round_robin" => Ok(Selector::RoundRobin),
-        "random" => Ok(Selector::Random(random())),
-        _ => Err(Refusal::bad_request(format!("Unknown selector strategy: {word}"))),
-    }
+    let strategy = Strategy::parse(word);
+    let strategy = strategy.ok_or_else(|| Refusal::bad_request(format!("Unknown selector strategy: {word}")))?;
+    Ok(strategy.drawn(random()))
 }
 
 /// Half of the digits of a new id are random.

@@ -6,7 +6,7 @@ use crate::model::breaker::BreakerState;
 use crate::model::command::{Answer, Refusal, Scaled, TaskView, Waited};
 use crate::model::id::PoolId;
 use crate::model::message::{Message, Status, Thread};
-use crate::model::pool::{Health, PoolStatus, PoolView, WorkerView, success_rate};
+use crate::model::pool::{Health, PoolStatus, PoolView, WorkerView};
 use crate::model::task::{self, Reason, Task, TaskInput, TaskResult};
 use crate::model::watch::Watch;
 use crate::ports::{Module, Page};
@@ -174,20 +174,18 @@ fn workers(view: &PoolView) -> Vec<wire::Worker> {
 }
 
 fn worker(pool: &PoolView, worker: &WorkerView) -> wire::Worker {
-    let processed = worker.succeeded + worker.failed;
-    let total = worker.busy_for.as_secs_f64();
     wire::Worker {
         worker_id: task::worker_id(&pool.row.id, worker.slot),
         pool_id: pool.row.id.to_string(),
         running: pool.staffed,
         healthy: worker.healthy,
         status: worker.status.to_owned(),
-        tasks_processed: processed,
+        tasks_processed: worker.processed(),
         tasks_succeeded: worker.succeeded,
         tasks_failed: worker.failed,
-        success_rate: success_rate(worker.succeeded, worker.failed),
-        avg_processing_time: if processed == 0 { 0.0 } else { total / processed as f64 },
-        total_processing_time: total,
+        success_rate: worker.success_rate(),
+        avg_processing_time: worker.seconds_mean(),
+        total_processing_time: worker.busy_for.as_secs_f64(),
         last_activity: time(worker.last_activity),
     }
 }

@@ -35,6 +35,8 @@ pub const CRASHES_MAX: u32 = 3;
 
 /// How long a pool that is deleted serves what it has, unless somebody says.
 pub const DRAIN: Duration = Duration::from_secs(5);
+/// How long functions have to notice that they were cancelled, before their pool is left without them.
+pub const CANCEL_GRACE: Duration = Duration::from_secs(1);
 /// A pool is three threads: so many pools are enough, and a loop that makes more is a mistake.
 pub const POOLS_MAX: usize = 256;
 

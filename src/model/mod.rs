@@ -10,6 +10,7 @@ pub mod watch;
 
 pub mod pool;
 pub mod queue;
+pub mod routing;
 pub mod scaling;
 pub mod task;
 pub mod template;

@@ -161,17 +161,14 @@ impl PoolRow {
             deleted_at: None,
         }
     }
-}
 
-impl PoolRow {
-    /// Completed tasks among those that ended, from 0 to 1; 1 when there is nothing to judge by.
     pub fn success_rate(&self) -> f64 {
         success_rate(self.completed, self.failed)
     }
 }
 
-/// The share of what went well; 1 when there is nothing to judge by.
-pub fn success_rate(good: u64, bad: u64) -> f64 {
+/// The share of what went well; 1.0 when there is nothing to judge by.
+fn success_rate(good: u64, bad: u64) -> f64 {
     if good + bad == 0 { 1.0 } else { good as f64 / (good + bad) as f64 }
 }
 
@@ -351,6 +348,21 @@ pub struct WorkerView {
     pub failed: u64,
     pub busy_for: Duration,
     pub last_activity: Option<Timestamp>,
+}
+
+impl WorkerView {
+    pub fn processed(&self) -> u64 {
+        self.succeeded + self.failed
+    }
+
+    pub fn success_rate(&self) -> f64 {
+        success_rate(self.succeeded, self.failed)
+    }
+
+    /// Seconds a task, in the mean; zero before the first.
+    pub fn seconds_mean(&self) -> f64 {
+        if self.processed() == 0 { 0.0 } else { self.busy_for.as_secs_f64() / self.processed() as f64 }
+    }
 }
 
 impl Pool {

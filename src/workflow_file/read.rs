@@ -6,6 +6,7 @@ use super::{Around, Problems};
 use crate::model::command::{Destination, Selector};
 use crate::model::id::{PoolId, is_name};
 use crate::model::limits;
+use crate::model::routing::Strategy;
 use crate::model::task::TaskInput;
 use crate::model::template::is_step_name;
 use crate::model::workflow::{OnFailure, StageTask};
@@ -206,18 +207,14 @@ impl Reading<'_, '_> {
     }
 
     fn selector(&mut self, word: &str, at: usize) -> Selector {
-        match word {
-            "least_loaded" => Selector::LeastLoaded,
-            "round_robin" => Selector::RoundRobin,
-            // One drawn number is enough for all: what comes after it is as good.
-            "random" => Selector::Random(self.around.random.wrapping_add(self.tasks.wrapping_mul(0x9E37_79B9))),
-            _ => {
-                let near = suggestion(word, ["least_loaded", "round_robin", "random"].into_iter());
-                let word = super::fields::shown(word);
-                self.problems.add(at, format!("Unknown selector strategy: {word}{near}"));
-                Selector::LeastLoaded
-            }
-        }
+        let strategy = Strategy::parse(word).unwrap_or_else(|| {
+            let near = suggestion(word, Strategy::ALL.into_iter().map(Strategy::as_str));
+            let word = super::fields::shown(word);
+            self.problems.add(at, format!("Unknown selector strategy: {word}{near}"));
+            Strategy::default()
+        });
+        // One drawn number is enough for all: what comes after it is as good.
+        strategy.drawn(self.around.random.wrapping_add(self.tasks.wrapping_mul(0x9E37_79B9)))
     }
 
     /// Paths start from where the workflow is run.
