@@ -311,6 +311,36 @@ fn a_full_disk_is_said_and_got_over() {
 }
 
 #[test]
+fn a_full_disk_costs_a_task_its_log_and_nothing_else() {
+    let mut daemon = Daemon::none();
+    let state_dir = daemon.state_dir();
+    let Some(_mount) = Mount::new(&["-t", "tmpfs", "-o", "size=60m,mode=700", "tmpfs"], &state_dir) else { return };
+    daemon.restart();
+    daemon.run(&["pool", "create", "shell", "--", "sh", "-c", "{prompt}"]).good();
+    let gate = daemon.path("gate");
+    mkfifoat(CWD, &gate, Mode::RWXU).unwrap();
+    let script = format!("cat {gate}; head -c 3000000 /dev/zero | tr '\\0' x; echo last words >&2");
+    let id = daemon.run(&["pool", "run", "shell", "--no-wait", &script]).good().trim().to_owned();
+    wait_until("the process", || processes_of(&daemon.epoch).len() >= 2);
+    let filler = state_dir.join("filler");
+    assert!(fs::write(&filler, vec![0; 80 << 20]).is_err());
+
+    fs::write(&gate, "").unwrap();
+    let waited = daemon.run(&["task", "wait", &id]);
+    // What is printed is cut as well, and says so.
+    assert_eq!((waited.code, waited.stdout.trim().len()), (0, 1 << 20));
+    assert!(daemon.log().contains("output was not kept"), "{}", daemon.log());
+    fs::remove_file(&filler).unwrap();
+    let task = daemon.json(&["task", "show", &id]);
+    assert_eq!(
+        (&task["status"], &task["attempt"], &task["result_truncated"]),
+        (&json!("completed"), &json!(1), &json!(true))
+    );
+    assert_eq!(daemon.run(&["pool", "run", "shell", "echo again"]).good(), "again\n");
+    daemon.stop();
+}
+
+#[test]
 fn a_read_only_database_is_named() {
     let mut daemon = Daemon::start();
     daemon.stop();
