@@ -69,7 +69,11 @@ pub const MUTATIONS: &[Mutation] = &[
         "if outcome == Outcome::Ignored {\n                    return (Settlement::Counted, None);\n                }\n                self.revision += 1;\n                if failed",
         "self.revision += 1;\n                if failed",
     ),
-    of(STATE, "full.then(|| self.open(1, failures, now, rng))", "full.then(|| self.open(2, failures, now, rng))"),
+    of(
+        STATE,
+        "opens.then(|| self.open(1, failures, asked, now, rng))",
+        "opens.then(|| self.open(2, failures, asked, now, rng))",
+    ),
     of(
         STATE,
         "if lease.period.is_over(now) {\n                    return (Settlement::Stale, None);\n                }\n",
@@ -122,7 +126,7 @@ pub const MUTATIONS: &[Mutation] = &[
     of(WINDOW, "nanos.div_ceil(ring.len() as u64)", "nanos.div_ceil(ring.len() as u64 + 1)"),
     of(WINDOW, "self.slow += u64::from(call.slow);", "self.slow += 2 * u64::from(call.slow);"),
     of(STATE, "asked.min(self.settings.retry_after_max)", "asked"),
-    of(STATE, "self.heard(asked).filter(|_| failed)", "self.heard(asked)"),
+    of(STATE, "let asked = self.heard(asked);", "let asked = None;"),
     of(STATE, "let opens = full || asked.is_some();", "let opens = full;"),
     of(STATE, ".max(asked.unwrap_or_default());", ";"),
     of(STATE, ".max(settings.retry_after_max)", ""),
@@ -134,7 +138,7 @@ pub const MUTATIONS: &[Mutation] = &[
     of(BREAKER, "shared.counted && settlement != Settlement::Unrecorded", "shared.counted"),
     of(BREAKER, "stale: settlement == Settlement::Stale,", "stale: false,"),
     of(BREAKER, ".filter(|wait| !wait.is_zero())", ""),
-    of(BREAKER, "self.breaker.settle(self.ticket, Outcome::Failure, self.admitted);", ""),
+    of(BREAKER, "self.breaker.settle(self.ticket, Outcome::Failure, None, self.admitted);", ""),
     of(BREAKER, "shared.timed || core.needs_time(outcome)", "shared.timed"),
     of(BREAKER, "if first {\n", "if true {\n"),
     of(
@@ -204,10 +208,10 @@ pub const MUTATIONS: &[Mutation] = &[
     // Both together, metrics, registry, the rest.
     of(
         "resilient.rs",
-        "RetryError::DeadlinePassed { .. }) => Outcome::Ignored",
-        "RetryError::DeadlinePassed { .. }) => Outcome::Failure",
+        "RetryError::DeadlinePassed { .. }) => permit.ignore()",
+        "RetryError::DeadlinePassed { .. }) => permit.failure()",
     ),
-    of("resilient.rs", "Ok(_) => Outcome::Success", "Ok(_) => Outcome::Ignored"),
+    of("resilient.rs", "Ok(_) => permit.success()", "Ok(_) => permit.ignore()"),
     of("resilient.rs", "permit.success();\n", "drop(permit);\n"),
     of("resilient.rs", "permit.judge(&(operation.judge)(&error));", "permit.failure();"),
     of("resilient.rs", "attempts: 0,\n            last: None,", "attempts: 1,\n            last: None,"),
@@ -216,8 +220,8 @@ pub const MUTATIONS: &[Mutation] = &[
     of("circuit_breaker/answer.rs", "Verdict::permanent(\"circuit_open\")", "Verdict::transient(\"circuit_open\")"),
     of(
         "resilient.rs",
-        "Err(RetryError::MaxRetriesExceeded(exceeded)) => judge(&exceeded.last).outcome()",
-        "Err(RetryError::MaxRetriesExceeded(_)) => Outcome::Failure",
+        "Err(RetryError::MaxRetriesExceeded(exceeded)) => permit.judge(&judge(&exceeded.last))",
+        "Err(RetryError::MaxRetriesExceeded(_)) => permit.failure()",
     ),
     of(METRICS, "u64::from(state == self.state)", "u64::from(state == self.state || state == CircuitState::Closed)"),
     of(METRICS, "(self.state, self.seq) = (state, seq);", "self.seq = seq;"),

@@ -244,7 +244,7 @@ impl Core {
         }
         let (trip, slow_calls) = (self.settings.trip, self.settings.slow_calls);
         let failed = outcome == Outcome::Failure;
-        let asked = self.heard(asked).filter(|_| failed);
+        let asked = self.heard(asked);
         match &mut self.phase {
             Phase::Closed { tally } => {
                 if outcome == Outcome::Ignored {
