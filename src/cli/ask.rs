@@ -47,6 +47,9 @@ pub(super) struct Ask {
     prompt: String,
 }
 
+/// The pool that exists from the first start.
+const FIRST_POOL: &str = "local";
+
 /// What `--json` prints: the shape that callers of the original know.
 #[derive(Debug, Serialize)]
 struct Shape<'a> {
@@ -77,6 +80,7 @@ pub(super) fn run(ask: Ask, session: &mut Session) -> Outcome {
     let no_wait = ask.no_wait;
     // Without a timeout of its own the daemon knows how long, and always answers.
     let limit = if no_wait { Some(PATIENCE) } else { patience(ask.timeout) };
+    let pool = ask.pool.clone().unwrap_or_else(|| FIRST_POOL.to_owned());
     let request = Request::Ask(wire::Ask {
         from: input::party(ask.from)?,
         to: input::party(ask.to)?,
@@ -88,7 +92,9 @@ pub(super) fn run(ask: Ask, session: &mut Session) -> Outcome {
         timeout_seconds: ask.timeout,
         no_wait,
     });
-    let answer: wire::Answer = read(&session.connect()?.call_raw(&request, limit)?)?;
+    let mut client = session.connect()?;
+    super::pool::hint_if_held(&mut client, &pool, &mut session.output)?;
+    let answer: wire::Answer = read(&client.call_raw(&request, limit)?)?;
     if session.output.json {
         session.output.json(&Shape::from(&answer))?;
     }

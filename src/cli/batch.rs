@@ -47,7 +47,10 @@ pub(super) fn run(batch: Batch, session: &mut Session) -> Outcome {
     let no_wait = batch.flags.no_wait;
     let task = wire::TaskSubmit { pool_id: Some(batch.id), ..batch.flags.request()? };
     let prompts = Prompts { source: BufReader::new(source), end: if batch.null { 0 } else { b'\n' }, read: 0 };
-    let client = session.connect()?;
+    let mut client = session.connect()?;
+    if let Some(pool) = &task.pool_id {
+        super::pool::hint_if_held(&mut client, pool, &mut session.output)?;
+    }
     let results = if session.output.json || no_wait { Results::AtOnce } else { Results::Kept(Spool::new()?) };
     let mut window = Window {
         client,

@@ -11,8 +11,8 @@ use super::output::Output;
 use super::session::{Session, read};
 use super::table::{self, Details};
 use super::{batch, submit};
-use crate::control::PATIENCE;
 use crate::control::wire::{self, Request};
+use crate::control::{Client, PATIENCE};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -227,18 +227,35 @@ fn health(id: Option<String>, session: &mut Session) -> Outcome {
 fn health_row(pool: &wire::PoolHealthReport) -> Vec<table::Kept> {
     let mut unwell: Vec<String> =
         pool.worker_health.iter().filter(|one| !one.healthy).map(|one| one.worker_id.clone()).collect();
-    unwell.extend(pool.held_until.as_deref().map(held));
+    unwell.extend(held(&pool.circuit_breaker, pool.held_until.as_deref()));
     vec![
         table::word(&pool.pool_id),
         table::word(&pool.status),
         table::number(format_args!("{}/{}", pool.workers_healthy, pool.workers_total)),
-        table::maybe_text((!unwell.is_empty()).then(|| unwell.join(" ")).as_deref()),
+        table::maybe_text((!unwell.is_empty()).then(|| unwell.join(", ")).as_deref()),
     ]
 }
 
-/// Why the queue of a pool waits although its workers have nothing to do.
-pub(super) fn held(until: &str) -> String {
-    format!("its command keeps failing; one task is tried at {} UTC", table::short_time(until))
+/// Why the queue of a pool waits although its workers have nothing to do; `None` when it does not.
+fn held(circuit_breaker: &str, until: Option<&str>) -> Option<String> {
+    let until = until?;
+    Some(if circuit_breaker == "HALF_OPEN" {
+        "its command could not work; one task is being tried".to_owned()
+    } else {
+        format!("its command cannot work at present; one task is tried at {} UTC", table::short_time(until))
+    })
+}
+
+/// Says that what was handed in will wait, if it will. Whoever waits would otherwise see nothing for a long time.
+pub(super) fn hint_if_held(client: &mut Client, id: &str, output: &mut Output) -> Result<(), Failure> {
+    let request = Request::PoolStatus(wire::PoolId { pool_id: id.to_owned() });
+    // A pool that is not there is complained of by the request that matters.
+    let Ok(answer) = client.call_raw(&request, Some(PATIENCE)) else { return Ok(()) };
+    let pool: wire::Pool = read(&answer)?;
+    if let Some(held) = held(&pool.circuit_breaker, pool.held_until.as_deref()) {
+        output.say(format_args!("pool {id} is held: {held} (claude-comms pool resume {id} tries at once)"));
+    }
+    Ok(())
 }
 
 fn show_pools(output: &mut Output, found: wire::Pools) -> Result<(), Failure> {
@@ -268,7 +285,7 @@ fn show_pool(output: &mut Output, pool: wire::Pool) -> Result<(), Failure> {
         .foreign("pool", &pool.pool_id)
         .add("status", output.status(&pool.status))
         .foreign("health", &pool.health)
-        .maybe("held", pool.held_until.as_deref().map(held).as_deref())
+        .maybe("held", held(&pool.circuit_breaker, pool.held_until.as_deref()).as_deref())
         .maybe("group", pool.group.as_deref())
         .foreign("executor", &pool.executor)
         .maybe("command", pool.command.map(|words| words.join(" ")).as_deref())

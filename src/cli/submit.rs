@@ -120,9 +120,8 @@ fn perform(submit: wire::TaskSubmit, prompt: String, no_wait: bool, session: &mu
     if submitted.duplicate {
         session.output.say(format_args!("there is a task with that key already: {}", submitted.task_id));
     }
-    if let Some(until) = &submitted.held_until {
-        let (pool, held) = (&submitted.pool_id, super::pool::held(until));
-        session.output.say(format_args!("the task waits in pool {pool}: {held} (pool resume {pool} tries at once)"));
+    if submitted.held_until.is_some() {
+        super::pool::hint_if_held(&mut client, &submitted.pool_id, &mut session.output)?;
     }
     if no_wait {
         session.print(&answer, |output, submitted: wire::Submitted| output.line(submitted.task_id))?;

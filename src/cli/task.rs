@@ -91,7 +91,11 @@ pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
             session.ask(&Request::TaskCancel(wire::TaskId { task_id: id }), show_cancelled)?;
         }
         Verb::Retry { id } => {
-            session.ask(&Request::TaskRetry(wire::TaskId { task_id: id }), show_retried)?;
+            let mut client = session.connect()?;
+            let answer = client.call_raw(&Request::TaskRetry(wire::TaskId { task_id: id }), Some(PATIENCE))?;
+            let task: wire::Task = read(&answer)?;
+            session.print(&answer, show_retried)?;
+            super::pool::hint_if_held(&mut client, &task.pool_id, &mut session.output)?;
         }
         Verb::Log(log) if log.follow => follow(&log, session)?,
         Verb::Log(log) => self::log(&log, session)?,

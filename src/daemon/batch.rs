@@ -150,8 +150,8 @@ impl HubLoop {
         self.meter.count(&effects);
         self.deliver(effects.replies);
         // Before the tasks that this lets through.
-        for pool in &effects.breakers_reset {
-            self.staff.reset_breaker(pool);
+        for guard in effects.breakers_tried.iter().filter_map(|pool| self.staff.guard(pool)) {
+            guard.try_now();
         }
         for run in effects.runs {
             let input = self.fresh.remove(&run.seq);

@@ -1,6 +1,7 @@
 //! The main thread: takes what has arrived, has the hub decide, and performs it: persist, reply, run, publish.
 
 use super::batch::Batch;
+use super::guard::Guard;
 use super::housekeeping::Housekeeping;
 use super::inbox::Letter;
 use super::meter::Meter;
@@ -10,7 +11,6 @@ use super::worker::Staff;
 use crate::clock::{Clock, Now, Tick};
 use crate::control::Server;
 use crate::feed::Feed;
-use crate::model::breaker::BreakerChange;
 use crate::model::command::{Command, Refusal};
 use crate::model::hub::{Effects, Hub, Input};
 use crate::model::id::{AskId, PoolId, TaskSeq};
@@ -130,10 +130,13 @@ impl HubLoop {
                 Letter::Fact(fact) => batch.inputs.push(fact),
                 Letter::Look => batch.look = true,
                 Letter::Signal(signal) => self.signal(signal),
-                Letter::BreakerChanged { pool, from, to, wait } => {
-                    let snapshot = self.staff.breaker_snapshot(&pool);
-                    let change = BreakerChange { from, to, wait, snapshot };
-                    batch.inputs.push(Input::BreakerChanged { pool, change });
+                Letter::BreakerChanged { pool, from, to, wait, seq } => {
+                    let change = self.staff.guard(&pool).and_then(|guard| guard.change(from, to, wait, seq));
+                    batch.inputs.extend(change.map(|change| Input::BreakerChanged { pool, change }));
+                }
+                Letter::TurnedAway { pool } => {
+                    let wait = self.staff.guard(&pool).and_then(Guard::holds_for);
+                    batch.inputs.extend(wait.map(|wait| Input::BreakerHolds { pool, wait }));
                 }
                 Letter::WorkerDied { pool, slot } => batch.inputs.extend(self.worker_died(pool, slot)),
                 Letter::ThreadDied { name } => {

@@ -35,6 +35,12 @@ pub(super) enum Letter {
         from: BreakerState,
         to: BreakerState,
         wait: Option<Duration>,
+        /// The how manieth change of that breaker.
+        seq: u64,
+    },
+    /// It has not let a task through.
+    TurnedAway {
+        pool: PoolId,
     },
     /// A worker thread ended that should not have.
     WorkerDied {

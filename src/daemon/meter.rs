@@ -88,7 +88,7 @@ impl Meter {
             };
             let queued = histogram(
                 "claude_comms_task_queue_seconds",
-                "From when a task could have run to when a worker got it.",
+                "From the submission of a task, or the end of its delay, to when a worker got it.",
             )?;
             let ran = histogram("claude_comms_task_run_seconds", "How long attempts at tasks took.")?;
             self.pools.insert(pool.clone(), OfPool { queued, ran });

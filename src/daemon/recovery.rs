@@ -43,6 +43,7 @@ pub(super) fn recover(config: &Config, paths: &Paths, clock: &dyn Clock) -> Resu
         watches_max: config.daemon.max_messages as usize,
         watch_timeout: config.watch.timeout,
         stuck_after: config.executor.stuck_after,
+        try_pause: config.executor.recovery_timeout,
         on_crash: config.executor.on_crash.map(|on_crash| match on_crash {
             config::OnCrash::Requeue => OnCrash::Requeue,
             config::OnCrash::Fail => OnCrash::Fail,
@@ -125,7 +126,7 @@ pub(super) fn staff_pools(
         }
         let name = breaker_name(&pool);
         let stored = breakers.iter().find(|row| row.name == name);
-        let held = stored.and_then(|row| staff.restore_breaker(&pool, row));
+        let held = stored.and_then(|row| staff.guard(&pool)?.restore(row, clock.wall()));
         store.begin()?;
         let events = commit(hub, store, clock, |hub, store, effects| {
             match held {

@@ -4,7 +4,6 @@ use super::guard::{self, Guard, GuardSettings};
 use super::inbox::{DeathNotice, Inbox, Letter};
 use crate::clock::Clock;
 use crate::executor::{self, Job, Standing, Wake, task_directory};
-use crate::model::breaker::BreakerRow;
 use crate::model::command::Written;
 use crate::model::hub::{Cancel, Input, Run, Stop};
 use crate::model::id::{PoolId, TaskSeq, Token};
@@ -89,7 +88,8 @@ impl Staff {
         let guard = match pool.executor {
             ExecutorKind::Echo => None,
             ExecutorKind::Command => {
-                let guard = Guard::new(&pool.id, place.guard, &place.metrics, &place.inbox);
+                let command = pool.command.as_ref().unwrap_or(&place.command);
+                let guard = Guard::new(&pool.id, command, place.guard, &place.metrics, &place.inbox);
                 Some(guard.map_err(io::Error::other)?)
             }
         };
@@ -101,28 +101,16 @@ impl Staff {
         Ok(())
     }
 
-    /// Has a pool's breaker go on where that of the last daemon stopped; says for how long it lets nothing through.
-    pub(super) fn restore_breaker(&self, pool: &PoolId, row: &BreakerRow) -> Option<Duration> {
-        self.guard(pool)?.restore(row, self.workplace.clock.wall())
-    }
-
-    pub(super) fn reset_breaker(&self, pool: &PoolId) {
-        if let Some(guard) = self.guard(pool) {
-            guard.reset();
-        }
-    }
-
-    pub(super) fn breaker_snapshot(&self, pool: &PoolId) -> String {
-        self.guard(pool).map(Guard::snapshot).unwrap_or_default()
-    }
-
-    fn guard(&self, pool: &PoolId) -> Option<&Guard> {
+    /// What guards the pool's command, if anything does.
+    pub(super) fn guard(&self, pool: &PoolId) -> Option<&Guard> {
         self.pools.get(pool)?.guard.as_ref()
     }
 
     /// Ends the threads of a pool that has nothing to do any more, and waits for them: they are all idle.
     pub(super) fn dismiss(&mut self, pool: &PoolId) {
-        self.pools.remove(pool);
+        if let Some(Team { guard: Some(guard), .. }) = self.pools.remove(pool) {
+            self.workplace.metrics.remove(guard.name());
+        }
     }
 
     /// Puts a new thread in the place of one that died.
@@ -289,13 +277,13 @@ impl Bench {
     fn run_guarded(&self, run: &Run, input: TaskInput) -> Report {
         let Some(guard) = &self.guard else { return self.run_command(run, input).0 };
         match guard.admit(run.id.as_str()) {
-            Ok(permit) => {
+            Some(permit) => {
                 let (report, standing) = self.run_command(run, input);
                 guard::settle(permit, standing, self.workplace.clock.wall());
-                report
+                Report { breaker: guard.stands().map(|stands| stands.state), ..report }
             }
-            Err(wait) => {
-                self.workplace.inbox.put(Letter::Fact(Input::BreakerHolds { pool: run.pool.clone(), wait }));
+            None => {
+                self.workplace.inbox.put(Letter::TurnedAway { pool: run.pool.clone() });
                 Report { ending: Ending::Interrupted, ..echo(run, TaskInput::default()) }
             }
         }
@@ -401,6 +389,7 @@ fn report(run: &Run, finished: executor::Finished) -> Report {
         exit_code: finished.exit_code,
         exit_signal: finished.exit_signal,
         duration: finished.duration,
+        breaker: None,
     }
 }
 
@@ -425,6 +414,7 @@ fn echo(run: &Run, input: TaskInput) -> Report {
         exit_code: None,
         exit_signal: None,
         duration: Duration::ZERO,
+        breaker: None,
     }
 }
 

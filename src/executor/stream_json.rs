@@ -13,6 +13,11 @@ use super::output::{Tail, cut_text};
 /// Between two messages of the assistant.
 const PARAGRAPH: &str = "\n\n";
 
+/// What an agent answers whose prompt is at fault.
+const TOO_LONG: &str = "Prompt is too long";
+/// Unix times above this are in milliseconds: in seconds it is the year 5138.
+const MILLISECONDS_FROM: f64 = 1e11;
+
 /// Whether the command will speak it.
 pub(super) fn is_spoken_by(argv: &[String]) -> bool {
     argv.iter().any(|argument| argument == "--output-format=stream-json")
@@ -99,8 +104,12 @@ impl Transcript {
         })
     }
 
+    /// One that is over its limit may end without a result.
     pub(super) fn standing(&self) -> Standing {
-        self.said.standing
+        match (&self.said.answer, self.said.limited_until) {
+            (None, Some(until)) => Standing::Unwell { until: Some(until) },
+            _ => self.said.standing,
+        }
     }
 
     pub(super) fn usage(&self) -> Option<Usage> {
@@ -179,6 +188,8 @@ impl Said {
         self.standing = match subtype.as_str() {
             // The task was too long for the limits that it was given, which the next one need not be.
             Some(subtype) if subtype.starts_with("error_max") => Standing::Well,
+            Some("error_during_execution") => Standing::Untold,
+            _ if is_error && text.starts_with(TOO_LONG) => Standing::Untold,
             _ if is_error => Standing::Unwell { until: reset_in(&text).or(self.limited_until) },
             _ => Standing::Well,
         };
@@ -202,7 +213,7 @@ impl Said {
         let Ok(WireLimit { rate_limit_info: info }) = serde_json::from_slice(line) else { return };
         let is_over = info.get("status").and_then(Value::as_str) == Some("rejected");
         let resets_at = info.get("resetsAt").and_then(Value::as_f64).filter(|_| is_over);
-        self.limited_until = resets_at.map(Timestamp::from_unix_seconds);
+        self.limited_until = resets_at.map(moment);
     }
 
     fn limit(&mut self) {
@@ -224,8 +235,13 @@ fn reason(subtype: &Value, errors: &Value) -> String {
 /// When a limit is lifted, if the answer ends with the Unix time of it: `Claude AI usage limit reached|1762952400`.
 fn reset_in(answer: &str) -> Option<Timestamp> {
     let (sentence, seconds) = answer.trim_end().rsplit_once('|')?;
-    let seconds: u32 = seconds.parse().ok().filter(|_| sentence.contains("limit"))?;
-    Some(Timestamp::from_unix_seconds(f64::from(seconds)))
+    let seconds: u64 = seconds.parse().ok().filter(|_| sentence.contains("limit"))?;
+    Some(moment(seconds as f64))
+}
+
+/// Unix time in seconds; what would be thousands of years away is in milliseconds.
+fn moment(number: f64) -> Timestamp {
+    Timestamp::from_unix_seconds(if number > MILLISECONDS_FROM { number / 1000.0 } else { number })
 }
 
 #[derive(Deserialize)]
@@ -398,10 +414,16 @@ mod tests {
         assert_eq!(standing(&[login]), Standing::Unwell { until: None });
         let limit = r#"{"type":"result","is_error":true,"result":"Claude AI usage limit reached|1762952400"}"#;
         assert_eq!(standing(&[limit]), at(1_762_952_400.0));
+        assert_eq!(standing(&[&limit.replace("400\"", "400000\"")]), at(1_762_952_400.0));
+        let prompt = r#"{"type":"result","is_error":true,"result":"Prompt is too long"}"#;
+        let broke = r#"{"type":"result","subtype":"error_during_execution","is_error":true}"#;
+        assert_eq!([standing(&[prompt]), standing(&[broke])], [Standing::Untold; 2]);
         let event = |status: &str| {
             format!(r#"{{"type":"rate_limit_event","rate_limit_info":{{"status":"{status}","resetsAt":1762952500}}}}"#)
         };
         assert_eq!(standing(&[&event("rejected"), login]), at(1_762_952_500.0));
+        assert_eq!(standing(&[FIRST, &event("rejected")]), at(1_762_952_500.0));
+        assert_eq!(standing(&[&event("rejected"), RESULT]), Standing::Well);
         assert_eq!(standing(&[&event("rejected"), &event("allowed"), login]), Standing::Unwell { until: None });
         assert_eq!(standing(&[r#"{"type":"rate_limit_event","rate_limit_info":7}"#, RESULT]), Standing::Well);
     }

@@ -25,15 +25,28 @@ impl BreakerState {
     }
 }
 
-/// A change that a breaker has told.
+/// A change that a breaker has told, and how it stands when that is heard: it may have changed again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BreakerChange {
     pub from: BreakerState,
     pub to: BreakerState,
-    /// How long it stays open.
+    /// How long it was to stay open.
     pub wait: Option<Duration>,
+    pub stands: Stands,
     /// What it needs to go on from here after a restart; it alone can read that.
     pub snapshot: String,
+}
+
+/// How a breaker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stands {
+    pub state: BreakerState,
+    /// Until it lets something through; zero when it does.
+    pub wait: Duration,
+}
+
+impl Stands {
+    pub const CLOSED: Stands = Stands { state: BreakerState::Closed, wait: Duration::ZERO };
 }
 
 /// A breaker's state as stored, by the name that its owner gave it.

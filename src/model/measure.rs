@@ -5,7 +5,7 @@ use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Measure {
-    /// From when a task could have run to when a worker got it.
+    /// From a task's submission, or the end of its delay, to when a worker got it.
     TaskQueued { pool: PoolId, wait: Duration },
     /// One attempt, however it ended.
     TaskRan { pool: PoolId, took: Duration },

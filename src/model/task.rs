@@ -1,5 +1,6 @@
 //! A task: a prompt for a pool, its attempts, and how it ended.
 
+use super::breaker::BreakerState;
 use super::id::{MessageId, PoolId, TaskId, TaskSeq, Token};
 use super::limits;
 use super::workflow::Step;
@@ -245,6 +246,8 @@ pub struct Report {
     pub exit_code: Option<i32>,
     pub exit_signal: Option<i32>,
     pub duration: Duration,
+    /// How the executor's circuit breaker stands after it; `None` when there is none.
+    pub breaker: Option<BreakerState>,
 }
 
 #[cfg(test)]

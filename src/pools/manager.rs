@@ -8,6 +8,7 @@ use super::task::{Output, Task};
 use super::ticket::Ticket;
 use crate::clock::{Clock, Tick};
 use crate::model::limits::{DRAIN, POOLS_MAX, RETRY_AFTER_MS};
+use crate::model::pool::PoolStatus as PoolState;
 use crate::model::routing::{Nowhere, Strategy, choose};
 use crate::resilience::{Rng, SplitMix64};
 use parking_lot::Mutex;
@@ -164,7 +165,8 @@ impl PoolManager {
             let chosen = choose(selector, roster.turn, &candidates).map_err(nowhere)?;
             match pools[chosen].submit_task(&task) {
                 // Others may have filled or ended it meanwhile: it is out, so this comes to an end.
-                Err(PoolError::QueueFull { .. } | PoolError::NotRunning(_)) => candidates[chosen].has_room = false,
+                Err(PoolError::QueueFull { .. }) => candidates[chosen].has_room = false,
+                Err(PoolError::NotRunning(_)) => candidates[chosen].status = PoolState::Stopped,
                 other => {
                     roster.turn = roster.turn.wrapping_add(u64::from(strategy == Strategy::RoundRobin));
                     return other;

@@ -105,7 +105,8 @@ pub struct Shutdown {
 /// Exactly three workers and the queue that they share. Share it between threads by an [`Arc`].
 ///
 /// Dropping it shuts it down as [`WorkerPool::shutdown`] does, with 5 s to finish, and then joins its threads. A
-/// function that never returns cannot be ended, so it is also waited for.
+/// function that never returns cannot be ended, so it is also waited for. Do neither from within its own executor: that
+/// task would wait for its own end until the time is up.
 pub struct WorkerPool {
     desk: Arc<Desk>,
     // Joined when dropped: `drop` makes them end before.

@@ -110,6 +110,11 @@ impl Metrics {
         Arc::new(Metrics::default())
     }
 
+    /// Shows a breaker no longer that is gone for good. One of the same name that comes later begins anew.
+    pub fn remove(&self, breaker: &str) {
+        self.folded.lock().breakers.remove(breaker);
+    }
+
     /// All series, those of one name together.
     pub fn samples(&self) -> Vec<Sample> {
         let folded = self.folded.lock();

@@ -73,6 +73,11 @@ pub enum StoreError {
     Newer { found: i64, known: i64 },
     #[error("table {table} of the database has no column {column}; it was not made by Claude Comms")]
     MissingColumn { table: &'static str, column: String },
+    #[error(
+        "before the database is brought up to date it is copied, and that failed ({to}: {why}); nothing was changed: \
+         make room or move what stands there, and start again"
+    )]
+    NotCopied { to: String, why: String },
     #[error("{0}")]
     Other(String),
 }

@@ -5,6 +5,8 @@ use super::StoreError;
 use super::changes::append_unseen;
 use super::open::create_private;
 use rusqlite::Connection;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// What `PRAGMA user_version` says of a file that this program made: 1, and one for each step since.
@@ -13,6 +15,9 @@ pub(super) const VERSION: i64 = 1 + STEPS.len() as i64;
 /// What leads from one version to the next, from 1 on. What has once been released is never changed.
 const STEPS: [&str; 1] =
     ["CREATE TABLE breakers(name TEXT PRIMARY KEY, snapshot TEXT NOT NULL, saved_at REAL NOT NULL) WITHOUT ROWID;"];
+
+/// How often a file is copied that others write to meanwhile.
+const COPIES_MAX: usize = 20;
 
 /// The two tables that any program may read and write.
 const PUBLIC: &str = "
@@ -124,8 +129,12 @@ pub(super) struct Outcome {
 /// before it is changed.
 pub(super) fn prepare(db: &mut Connection, path: &Path) -> Result<Outcome, StoreError> {
     let found = version(db)?;
-    let migrated = if (1..VERSION).contains(&found) { Some((found, copy_aside(db, path, found)?)) } else { None };
+    let copied = if (1..VERSION).contains(&found) { Some(copy_until_quiet(db, path, found)?) } else { None };
     let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    if copied.as_ref().is_some_and(|copy| data_version(&tx).ok() != Some(copy.seen)) {
+        return Err(StoreError::Busy);
+    }
+    let migrated = copied.map(|copy| (found, copy.path));
     let version = match version(&tx)? {
         0 => {
             create(&tx)?;
@@ -166,21 +175,57 @@ fn create(tx: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// A copy of the whole file, and what `PRAGMA data_version` said when it was made.
+struct Copied {
+    path: PathBuf,
+    seen: i64,
+}
+
+/// Copies the file until nobody has written meanwhile: a copy cannot be made while we hold the write lock ourselves.
+fn copy_until_quiet(db: &Connection, path: &Path, version: i64) -> Result<Copied, StoreError> {
+    for _ in 0..COPIES_MAX {
+        let seen = data_version(db)?;
+        let copy = copy_aside(db, path, version)?;
+        // Waits for whoever is writing now.
+        db.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
+        if data_version(db)? == seen {
+            return Ok(Copied { path: copy, seen });
+        }
+    }
+    Err(StoreError::Busy)
+}
+
+/// Moves on with each commit of another connection.
+fn data_version(db: &Connection) -> Result<i64, StoreError> {
+    Ok(db.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+}
+
 /// The way back, should the new version not be wanted: a whole copy beside the file, named after the version.
 fn copy_aside(db: &Connection, path: &Path, version: i64) -> Result<PathBuf, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".v{version}"));
     let copy = PathBuf::from(name);
+    let failed = |why: String| StoreError::NotCopied { to: copy.display().to_string(), why };
     // One that an earlier try has left may be half of one.
     match std::fs::remove_file(&copy) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(StoreError::ReadOnly(format!("{}: {error}", copy.display())));
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error.to_string())),
         _ => {}
     }
-    create_private(&copy)?;
-    db.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
-    Ok(copy)
+    let copied = create_private(&copy).and_then(|()| {
+        // As bytes: a path need not be UTF-8.
+        let name = ValueRef::Text(copy.as_os_str().as_bytes());
+        Ok(db.execute("VACUUM INTO ?1", [ToSqlOutput::Borrowed(name)])?)
+    });
+    match copied {
+        Ok(_) => Ok(copy),
+        Err(error) => {
+            let _ = std::fs::remove_file(&copy);
+            Err(match error {
+                StoreError::Full | StoreError::Busy => error,
+                error => failed(error.to_string()),
+            })
+        }
+    }
 }
 
 /// Puts back what somebody dropped. Returns whether something was missing.

@@ -125,6 +125,43 @@ fn a_program_that_is_not_there_burns_a_few_tasks_and_not_the_queue() {
 }
 
 #[test]
+fn another_command_is_not_held_for_what_the_last_one_did() {
+    let mut daemon = Daemon::none();
+    daemon.configure("[executor]\ncommand = [\"no-such-agent\"]\n");
+    daemon.restart();
+    for _ in 0..3 {
+        daemon.run(&["pool", "run", "local", "go"]).bad(1);
+    }
+    wait_until("the pool to be held", || pool(&daemon)["circuit_breaker"] == "OPEN");
+    // Whoever asks is told why nothing happens.
+    let ask = daemon.run(&["ask", "--to", ".", "--timeout", "0.1", "why?"]);
+    assert!(ask.stderr.contains("pool local is held: its command cannot work at present"), "{ask:?}");
+    daemon.stop();
+    daemon.configure("[executor]\ncommand = [\"cat\"]\n");
+    daemon.restart();
+    assert_eq!(pool(&daemon)["circuit_breaker"], "CLOSED");
+    assert_eq!(daemon.run(&["pool", "run", "local", "go"]).good(), "go\n");
+}
+
+#[test]
+fn a_pool_that_comes_again_has_another_breaker() {
+    let daemon = Daemon::start();
+    let create = || daemon.run(&["pool", "create", "other", "--", "no-such-agent"]).good();
+    create();
+    for _ in 0..3 {
+        daemon.run(&["pool", "run", "other", "go"]).bad(1);
+    }
+    wait_until("the pool to be held", || daemon.json(&["pool", "status", "other"])["circuit_breaker"] == "OPEN");
+    let waiting = daemon.run(&["pool", "run", "other", "--no-wait", "go"]).good().trim().to_owned();
+    // What would not be served in time is cancelled at once.
+    daemon.run(&["pool", "delete", "other", "--timeout", "20s"]).good();
+    assert_eq!(daemon.json(&["task", "show", &waiting])["status"], "cancelled");
+    assert!(!daemon.run(&["upstream", "metrics"]).good().contains("pool:other"));
+    create();
+    assert_eq!(daemon.json(&["pool", "status", "other"])["circuit_breaker"], "CLOSED");
+}
+
+#[test]
 fn a_task_whose_directory_is_gone_holds_nobody_up() {
     let daemon = Daemon::start();
     let gone = daemon.path("gone");

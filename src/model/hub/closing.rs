@@ -17,7 +17,7 @@ use std::time::Duration;
 pub(super) const SENTENCE: &str = "cancelled because its pool was deleted";
 
 impl Hub {
-    /// No new tasks from here on. A paused pool would never get to what is queued, so that is cancelled at once.
+    /// No new tasks from here on. A pool that would not get to what is queued has that cancelled at once.
     pub(super) fn delete_pool(
         &mut self,
         now: Now,
@@ -28,10 +28,12 @@ impl Hub {
         out: &mut Effects,
     ) -> Result<Option<Result<Reply, Refusal>>, RowsError> {
         let Some(pool) = self.pools.get(id) else { return Ok(Some(Err(no_pool(id)))) };
-        let was_paused = pool.row.status == PoolStatus::Paused;
+        // Nothing of its queue will be served: it is paused, or held for longer than that.
+        let in_vain = pool.row.status == PoolStatus::Paused
+            || pool.hold.is_some_and(|hold| hold.until >= now.tick.after(timeout));
         self.stop_retiring(id, out);
         self.drain(now, id, check_wait(Some(timeout)), out);
-        if was_paused {
+        if in_vain {
             self.cancel_queued(now, id, rows, out)?;
         }
         self.park(now, ask, Wait::Pool(id.clone()), None);
@@ -112,8 +114,9 @@ impl Hub {
         self.stop_draining(&pool);
         if let Some(hold) = pool.hold {
             self.timers.cancel(hold.until, Timer::Hold(id.clone()));
-            out.writes.push(Write::DeleteBreaker(super::breaker_name(id)));
         }
+        // Also of one that is closed before anybody has looked at what the last daemon stored.
+        out.writes.push(Write::DeleteBreaker(super::breaker_name(id)));
         self.pools_dirty.remove(id);
         pool.row.status = PoolStatus::Stopped;
         pool.row.deleted_at = Some(now.wall);

@@ -69,7 +69,7 @@ pub(super) struct Driver {
     pub(super) cancels: Vec<Cancel>,
     pub(super) events: Vec<Event>,
     pub(super) dismissed: Vec<PoolId>,
-    pub(super) breakers_reset: Vec<PoolId>,
+    pub(super) breakers_tried: Vec<PoolId>,
     /// Facts that the next batch begins with.
     pub(super) carried: Vec<Input>,
     /// Why no thread can be started at present.
@@ -85,6 +85,7 @@ impl Driver {
             watches_max,
             watch_timeout: Duration::from_secs(3600),
             stuck_after: STUCK_AFTER,
+            try_pause: Duration::from_secs(60),
             on_crash: None,
         };
         let clock = ManualClock::new();
@@ -99,7 +100,7 @@ impl Driver {
             cancels: Vec::new(),
             events: Vec::new(),
             dismissed: Vec::new(),
-            breakers_reset: Vec::new(),
+            breakers_tried: Vec::new(),
             carried: Vec::new(),
             hire_fails: None,
             must_restore: false,
@@ -192,7 +193,7 @@ impl Driver {
         self.cancels.extend(out.cancels);
         self.events.extend(out.events);
         self.dismissed.extend(out.dismissed);
-        self.breakers_reset.extend(out.breakers_reset);
+        self.breakers_tried.extend(out.breakers_tried);
         for (pool, ask) in out.staff {
             let outcome = self.hire_fails.clone().map_or(Ok(()), Err);
             self.carried.push(Input::Staffed { pool, ask, outcome });

@@ -33,7 +33,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
-use super::breaker::{BreakerChange, BreakerState, Hold};
+use super::breaker::{BreakerChange, Hold};
 use super::command::{Command, HubStatus, Refusal, Reply, Written};
 use super::event::{Body, Event};
 use super::id::{AskId, PoolId, TaskId, TaskSeq, Token};
@@ -150,8 +150,8 @@ pub struct Effects {
     pub dismissed: Vec<PoolId>,
     /// Running attempts that are to be ended.
     pub cancels: Vec<Cancel>,
-    /// Pools whose executor's breaker is to begin anew.
-    pub breakers_reset: Vec<PoolId>,
+    /// Pools whose executor's breaker is to let one task through.
+    pub breakers_tried: Vec<PoolId>,
     pub stop: bool,
     /// For statistics only.
     pub measures: Vec<Measure>,
@@ -173,6 +173,8 @@ pub struct HubSettings {
     pub watch_timeout: Duration,
     /// A worker whose task has written nothing for so long is stuck.
     pub stuck_after: Duration,
+    /// Between two tasks that try out a command without telling anything of it.
+    pub try_pause: Duration,
     /// What becomes of a task that does not say when the daemon dies under it; `None`: as its kind has it.
     pub on_crash: Option<OnCrash>,
 }
@@ -194,8 +196,8 @@ pub struct Hub {
     groups: scaling::Groups,
     /// Workers as they were before this batch; should it fail, its facts are stepped again and must not count twice.
     workers_before: BTreeMap<PoolId, [Worker; limits::WORKERS_PER_POOL]>,
-    /// Holds that this batch has lifted because somebody asked for it; should it fail, they are as they were.
-    holds_lifted: BTreeMap<PoolId, Hold>,
+    /// Holds as they were before this batch has changed them; should it fail, they are so again.
+    holds_before: BTreeMap<PoolId, Option<Hold>>,
     tasks: tasks::Tasks,
     workflows: workflows::Workflows,
     /// How much the running tasks have written.
@@ -226,7 +228,7 @@ impl Hub {
             pools_dirty: BTreeSet::new(),
             groups: scaling::Groups::new(),
             workers_before: BTreeMap::new(),
-            holds_lifted: BTreeMap::new(),
+            holds_before: BTreeMap::new(),
             tasks: tasks::Tasks::default(),
             workflows: workflows::Workflows::default(),
             written: HashMap::new(),
@@ -265,7 +267,7 @@ impl Hub {
         self.waits_committed();
         self.groups_committed();
         self.workers_before.clear();
-        self.holds_lifted.clear();
+        self.holds_before.clear();
         self.pools_closed.clear();
     }
 
@@ -285,7 +287,7 @@ impl Hub {
             Input::WorkerDied { pool, slot } => return self.worker_died(now, &pool, slot, rows, out),
             Input::Staffed { pool, ask, outcome } => return self.staffed(now, &pool, ask, outcome, rows, out),
             Input::BreakerChanged { pool, change } => self.breaker_changed(now, &pool, change, out),
-            Input::BreakerHolds { pool, wait } => self.hold(now, &pool, BreakerState::Open, wait),
+            Input::BreakerHolds { pool, wait } => self.breaker_holds(now, &pool, wait),
             Input::Stopping => self.stop_dispatching(),
         }
         Ok(())

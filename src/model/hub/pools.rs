@@ -18,14 +18,14 @@ impl Hub {
     pub(super) fn restore_pools(&mut self, rows: Vec<PoolRow>) {
         let mut before = std::mem::take(&mut self.pools);
         before.append(&mut self.pools_closed);
-        let mut holds_lifted = std::mem::take(&mut self.holds_lifted);
+        let mut holds_before = std::mem::take(&mut self.holds_before);
         let mut workers_before = std::mem::take(&mut self.workers_before);
         for row in rows.into_iter().filter(|row| row.status != PoolStatus::Stopped) {
             let mut pool = Pool::new(row);
             // Threads and what they did are facts of this process, not of the store.
             if let Some(known) = before.remove(&pool.row.id) {
                 pool.staffed = known.staffed;
-                pool.hold = holds_lifted.remove(&pool.row.id).or(known.hold);
+                pool.hold = holds_before.remove(&pool.row.id).unwrap_or(known.hold);
                 pool.drained_by = known.drained_by.filter(|_| pool.row.status == PoolStatus::Draining);
                 pool.workers = workers_before.remove(&pool.row.id).unwrap_or(known.workers);
                 for worker in &mut pool.workers {
@@ -80,7 +80,7 @@ impl Hub {
 
     /// Also when only its breaker keeps it from working.
     pub(super) fn resume_pool(&mut self, now: Now, id: &PoolId, out: &mut Effects) -> Answer {
-        self.lift_hold(now, id, out)?;
+        self.try_now(now, id, out)?;
         self.set_pool_status(now, id, PoolStatus::Running, out)
     }
 

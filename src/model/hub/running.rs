@@ -131,7 +131,10 @@ impl Hub {
     ) -> Result<(), RowsError> {
         let Some(task) = self.current(report.seq, report.token) else { return Ok(()) };
         self.free_worker_of(now, &task, &report);
-        out.measures.push(Measure::TaskRan { pool: task.pool.clone(), took: report.duration });
+        if report.ending != Ending::Interrupted {
+            out.measures.push(Measure::TaskRan { pool: task.pool.clone(), took: report.duration });
+        }
+        self.tried(now, &report, &task.pool, out);
         if let Some(task) = self.tasks.get_mut(report.seq) {
             (task.exit_code, task.exit_signal) = (report.exit_code, report.exit_signal);
         }

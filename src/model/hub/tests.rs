@@ -162,6 +162,7 @@ impl Driver {
             exit_code: None,
             exit_signal: None,
             duration: SECOND,
+            breaker: None,
         })
     }
 

@@ -259,6 +259,11 @@ impl CircuitBreaker {
         guarded.core.retry_after(self.tick()).filter(|wait| !wait.is_zero())
     }
 
+    /// How often its state has changed: the `seq` of the last [`StateChange`](super::StateChange).
+    pub fn changes(&self) -> u64 {
+        self.shared.guarded.lock().core.changes
+    }
+
     /// Closes it and forgets the past; what is still under way can no longer change anything.
     pub fn reset(&self) {
         let revision = self.locked(|core| {

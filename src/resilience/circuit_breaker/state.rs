@@ -115,7 +115,7 @@ pub(super) struct Core {
     pub(super) phase: Phase,
     /// New with every change and every reset: what was admitted before cannot speak any more.
     generation: u64,
-    changes: u64,
+    pub(super) changes: u64,
     /// Counts whatever changes the number of failures.
     pub(super) revision: u64,
     probes: u64,

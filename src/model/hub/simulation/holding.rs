@@ -3,7 +3,7 @@
 use super::oracle::{Verdict, ensure};
 use super::world::World;
 use crate::clock::{Clock, Tick};
-use crate::model::breaker::{BreakerChange, BreakerState};
+use crate::model::breaker::{BreakerChange, BreakerState, Stands};
 use crate::model::event::Body;
 use crate::model::hub::{Input, Run, breaker_name};
 use crate::model::id::{PoolId, Token};
@@ -32,7 +32,8 @@ impl World {
             BreakerState::Open => return None,
         };
         let snapshot = wait.unwrap_or_default().as_millis().to_string();
-        Some(Input::BreakerChanged { pool, change: BreakerChange { from, to, wait, snapshot } })
+        let stands = Stands { state: to, wait: wait.unwrap_or_default() };
+        Some(Input::BreakerChanged { pool, change: BreakerChange { from, to, wait, stands, snapshot } })
     }
 
     /// Folds what the batch has told of breakers.
@@ -43,6 +44,12 @@ impl World {
                 Body::PoolBreakerChanged { pool, to: BreakerState::Open, wait, .. } => {
                     let until = now.after(wait.unwrap_or_default());
                     self.held.pools.insert(pool.clone(), (until, Vec::new()));
+                }
+                // By hand: one is tried at once.
+                Body::PoolBreakerChanged { pool, from: BreakerState::Open, to: BreakerState::HalfOpen, .. } => {
+                    if let Some((until, _)) = self.held.pools.get_mut(pool) {
+                        *until = now;
+                    }
                 }
                 Body::PoolBreakerChanged { pool, to: BreakerState::Closed, .. } | Body::PoolClosed { pool, .. } => {
                     self.held.pools.remove(pool);

@@ -393,8 +393,13 @@ fn check_watches(driver: &Driver) -> Verdict {
 /// A hub that starts from the store knows the same as the one that wrote it.
 fn check_agreement(driver: &Driver) -> Verdict {
     let hub = &driver.hub;
-    let settings =
-        HubSettings { watches_max: 1, watch_timeout: PICTURE_INTERVAL, stuck_after: STUCK_AFTER, on_crash: None };
+    let settings = HubSettings {
+        watches_max: 1,
+        watch_timeout: PICTURE_INTERVAL,
+        stuck_after: STUCK_AFTER,
+        try_pause: PICTURE_INTERVAL,
+        on_crash: None,
+    };
     let mut fresh = Hub::new(settings);
     fresh.restore(driver.clock.now(), driver.rows.snapshot());
     ensure(fresh.seq == hub.seq, || format!("numbers: stored is {}, known is {}", fresh.seq, hub.seq))?;

@@ -154,6 +154,7 @@ impl World {
             exit_code: None,
             exit_signal: None,
             duration: Duration::from_millis(5),
+            breaker: None,
         });
         self.reported.push(report.clone());
         Some(report)

@@ -1,7 +1,7 @@
 //! Queues that wait while the breaker of their pool's executor is open.
 
 use super::*;
-use crate::model::breaker::{BreakerChange, BreakerState};
+use crate::model::breaker::{BreakerChange, BreakerState, Stands};
 use crate::model::command::Selector;
 use crate::model::hub::driver::Fate;
 use crate::model::pool::Health;
@@ -11,8 +11,8 @@ fn local() -> PoolId {
 }
 
 fn change(from: BreakerState, to: BreakerState, wait: Option<Duration>) -> Input {
-    let snapshot = format!("{to:?}");
-    Input::BreakerChanged { pool: local(), change: BreakerChange { from, to, wait, snapshot } }
+    let (snapshot, stands) = (format!("{to:?}"), Stands { state: to, wait: wait.unwrap_or_default() });
+    Input::BreakerChanged { pool: local(), change: BreakerChange { from, to, wait, stands, snapshot } }
 }
 
 fn opened() -> Input {
@@ -89,17 +89,84 @@ fn what_ran_before_neither_tries_nor_keeps_others_from_trying() {
 }
 
 #[test]
-fn resuming_a_held_pool_lets_everything_through_and_is_told_to_the_breaker() {
+fn resuming_a_held_pool_tries_one_task_at_once() {
     let mut desk = desk();
     desk.batch(vec![opened()]);
     desk.submit("a");
+    desk.submit("b");
     desk.facts();
     let ask = desk.ask(Command::ResumePool { id: local() });
     assert_eq!(refusal(&desk, ask), None);
-    assert_eq!(desk.dispatched(), ["a"]);
-    assert_eq!(desk.breakers_reset, [local()]);
+    assert_eq!((desk.dispatched(), desk.breakers_tried.clone()), (vec!["a".to_owned()], vec![local()]));
     assert_eq!(desk.facts(), ["pool.breaker_changed", "task.assigned"]);
     assert!(desk.rows.tables.breakers.is_empty());
+}
+
+#[test]
+fn a_try_that_goes_wrong_without_a_word_is_not_followed_at_once() {
+    for ending in [Ending::Failed, Ending::TimedOut, Ending::Stuck] {
+        let mut desk = desk();
+        desk.batch(vec![opened()]);
+        desk.submit("a");
+        desk.submit("b");
+        desk.pass(60 * SECOND);
+        assert_eq!(desk.dispatched(), ["a"]);
+        desk.batch(vec![change(BreakerState::Open, BreakerState::HalfOpen, None)]);
+        desk.finish("a", ending);
+        assert_eq!(desk.dispatched(), [""; 0], "{ending:?}");
+        desk.pass(60 * SECOND);
+        assert_eq!(desk.dispatched(), ["b"], "{ending:?}");
+    }
+}
+
+#[test]
+fn a_breaker_that_closed_unheard_is_heard_with_the_first_task_that_went_through() {
+    let mut desk = desk();
+    desk.batch(vec![opened()]);
+    desk.submit("a");
+    desk.submit("b");
+    desk.pass(60 * SECOND);
+    desk.dispatched();
+    desk.facts();
+    let Input::Finished(report) = desk.report("a", Ending::Succeeded) else { unreachable!() };
+    let closed = change(BreakerState::HalfOpen, BreakerState::Closed, None);
+    desk.batch(vec![Input::Finished(Report { breaker: Some(BreakerState::Closed), ..report }), closed]);
+    assert_eq!(desk.dispatched(), ["b"]);
+    let changes = desk.facts().iter().filter(|name| **name == "pool.breaker_changed").count();
+    assert_eq!(changes, 1);
+}
+
+#[test]
+fn what_was_told_too_late_holds_nobody() {
+    let mut desk = desk();
+    let (from, to, wait) = (BreakerState::Closed, BreakerState::Open, Some(7200 * SECOND));
+    let change = BreakerChange { from, to, wait, stands: Stands::CLOSED, snapshot: String::new() };
+    desk.batch(vec![Input::BreakerChanged { pool: local(), change }]);
+    desk.submit("a");
+    assert_eq!(desk.dispatched(), ["a"]);
+    assert!(desk.rows.tables.breakers.is_empty());
+}
+
+#[test]
+fn who_was_turned_away_does_not_make_a_hold_shorter() {
+    let mut desk = desk();
+    desk.batch(vec![opened()]);
+    desk.batch(vec![Input::BreakerHolds { pool: local(), wait: SECOND }]);
+    desk.submit("a");
+    desk.pass(59 * SECOND);
+    assert_eq!(desk.dispatched(), [""; 0]);
+    desk.pass(SECOND);
+    assert_eq!(desk.dispatched(), ["a"]);
+}
+
+#[test]
+fn deleting_a_pool_that_is_held_for_longer_waits_for_nothing() {
+    let mut desk = desk();
+    desk.batch(vec![opened()]);
+    desk.submit("a");
+    let ask = desk.ask(Command::DeletePool { id: local(), timeout: 5 * SECOND });
+    assert_eq!(desk.state("a"), "cancelled cancelled");
+    assert!(desk.answer(ask).is_some());
 }
 
 #[test]
@@ -128,13 +195,13 @@ fn a_hold_outlasts_a_batch_that_comes_to_nothing() {
 }
 
 #[test]
-fn a_hold_that_could_not_be_lifted_stays() {
+fn a_hold_that_could_not_be_tried_stays() {
     let mut desk = desk();
     desk.batch(vec![opened()]);
     let (_, resume) = desk.question(Command::ResumePool { id: local() });
     desk.batch_with(vec![resume], Fate::CommitFails);
     desk.submit("a");
-    assert_eq!((desk.dispatched(), desk.breakers_reset.len()), (Vec::new(), 0));
+    assert_eq!((desk.dispatched(), desk.breakers_tried.len()), (Vec::new(), 0));
 }
 
 #[test]
