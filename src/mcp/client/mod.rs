@@ -43,6 +43,9 @@ mod stream;
 mod tool_answer;
 mod transport;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::{CallError, Malformed};
 pub use settings::{ClientSettings, SetupError};
 pub use tool_answer::ToolAnswer;
