@@ -7,6 +7,7 @@ use claude_comms::mcp::protocol::Era;
 use claude_comms::resilience::{Backoff, Curve, Effects, Fault, RetryPolicy, RetrySettings};
 use serde_json::{Map, Value, json};
 use std::env;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -22,11 +23,15 @@ struct Server {
 
 impl Server {
     fn start(python: &str, port: u16) -> Server {
+        Server::with_arguments(python, &[port.to_string()])
+    }
+
+    fn with_arguments(python: &str, arguments: &[String]) -> Server {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign/fastmcp_server.py");
         let mut command = Command::new(python);
         // It would show the failure that a tool has on purpose over half a screen.
         command.env("FASTMCP_LOG_LEVEL", "CRITICAL");
-        command.arg(script).arg(port.to_string()).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.arg(script).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -130,4 +135,38 @@ fn fastmcp_4() {
     assert_eq!(client.era(), Some(Era::Modern));
     client.close(TIMEOUT);
     assert_eq!((seen(&server, "server/discover"), seen(&server, "DELETE")), (1, 1));
+}
+
+/// Its own certificate, for a day, for 127.0.0.1.
+fn certificate(folder: &Path) -> Result<String, String> {
+    let mut command = Command::new("openssl");
+    command.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]);
+    command.args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]);
+    command.args(["-keyout", "key.pem", "-out", "cert.pem"]).current_dir(folder);
+    let made = command.output().map_err(|error| format!("openssl: {error}"))?;
+    if !made.status.success() {
+        return Err(String::from_utf8_lossy(&made.stderr).into_owned());
+    }
+    Ok(fs::read_to_string(folder.join("cert.pem")).unwrap())
+}
+
+#[test]
+fn over_tls() {
+    let Some(python) = python("CLAUDE_COMMS_FASTMCP4") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = match certificate(folder.path()) {
+        Ok(certificate) => certificate,
+        Err(reason) => return println!("skipped: no certificate: {reason}"),
+    };
+    let folder = folder.path().to_str().unwrap().to_owned();
+    let server = Server::with_arguments(&python, &["0".to_owned(), folder]);
+    let endpoint = format!("https://127.0.0.1:{}/mcp", server.port);
+    let client = Client::new(&endpoint, &ClientSettings::default().root_certificates(&certificate)).unwrap();
+    check_tools(&client);
+    client.close(TIMEOUT);
+    // Nobody vouches for it in public.
+    let client = Client::new(&endpoint, &ClientSettings::default()).unwrap();
+    let error = call(&client, "numbers").unwrap_err();
+    assert!(error.is_configuration(), "{error}");
+    println!("{error}");
 }

@@ -1,5 +1,6 @@
 # A FastMCP server as anybody would write one, that also tells what it was asked: how often each method came, by which HTTP
-# verb, and how many sessions it has opened. The first argument is its port, or 0 for any; it prints the one it has.
+# verb, and how many sessions it has opened. The first argument is its port, or 0 for any; it prints the one it has. With a second one,
+# a folder with cert.pem and key.pem, it speaks TLS.
 import json
 import socket
 import sys
@@ -78,5 +79,6 @@ listener = socket.socket()
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 listener.bind(("127.0.0.1", int(sys.argv[1])))
 print(listener.getsockname()[1], flush=True)
-config = uvicorn.Config(Recorder(server.http_app(path="/mcp")), log_level="warning")
+tls = {"ssl_certfile": sys.argv[2] + "/cert.pem", "ssl_keyfile": sys.argv[2] + "/key.pem"} if sys.argv[2:] else {}
+config = uvicorn.Config(Recorder(server.http_app(path="/mcp")), log_level="critical", **tls)
 uvicorn.Server(config).run(sockets=[listener])

@@ -86,10 +86,10 @@ impl Client {
     /// A client of the server at an address such as `http://localhost:8678/mcp`.
     ///
     /// # Errors
-    /// The address or a header can never work.
+    /// The address, a header or a certificate can never work.
     pub fn new(endpoint: &str, settings: &ClientSettings) -> Result<Client, SetupError> {
         let clock = SystemClock::new();
-        let transport = Transport::new(Endpoint::parse(endpoint)?, settings.checked_headers()?, clock);
+        let transport = Transport::new(Endpoint::parse(endpoint)?, settings, clock)?;
         Ok(Client {
             transport,
             session: Session::new(settings.era()),

@@ -3,6 +3,7 @@
 use crate::mcp::protocol::Era;
 use std::fmt;
 use ureq::http::{HeaderName, HeaderValue};
+use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
 /// Why no client could be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +15,8 @@ pub enum SetupError {
     /// Without the value, which may be a secret.
     #[error("the header {name:?} cannot be sent: {reason}")]
     Header { name: String, reason: &'static str },
+    #[error("the root certificates cannot be used: {0}")]
+    Certificates(String),
 }
 
 /// Settings of a client; the default ones fit a server that asks for no authentication.
@@ -21,6 +24,7 @@ pub enum SetupError {
 pub struct ClientSettings {
     headers: Vec<(String, String)>,
     first_era: Era,
+    root_certificates: Option<String>,
 }
 
 impl ClientSettings {
@@ -37,6 +41,13 @@ impl ClientSettings {
         self
     }
 
+    /// Trusts these authorities, in PEM, instead of the public ones: for a server whose certificate is of one's own.
+    #[must_use]
+    pub fn root_certificates(mut self, pem: &str) -> ClientSettings {
+        self.root_certificates = Some(pem.to_owned());
+        self
+    }
+
     /// The era to try first, for example the one that [`era`](super::Client::era) said in an earlier life. The other is
     /// tried when the server does not speak this one.
     #[must_use]
@@ -47,6 +58,21 @@ impl ClientSettings {
 
     pub(super) fn era(&self) -> Era {
         self.first_era
+    }
+
+    pub(super) fn checked_roots(&self) -> Result<RootCerts, SetupError> {
+        let Some(pem) = &self.root_certificates else { return Ok(RootCerts::WebPki) };
+        let items: Result<Vec<PemItem>, _> = parse_pem(pem.as_bytes()).collect();
+        let items = items.map_err(|error| SetupError::Certificates(error.to_string()))?;
+        let certificate = |item| match item {
+            PemItem::Certificate(certificate) => Some(certificate),
+            _ => None,
+        };
+        let certificates: Vec<Certificate> = items.into_iter().filter_map(certificate).collect();
+        if certificates.is_empty() {
+            return Err(SetupError::Certificates("there is none among them".to_owned()));
+        }
+        Ok(RootCerts::new_with_certs(&certificates))
     }
 
     pub(super) fn checked_headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, SetupError> {
@@ -89,6 +115,14 @@ mod tests {
         assert!(check("x team", "blue").unwrap().contains("not a name"));
         assert!(check("x-team", "a\r\nb: c").unwrap().contains("no header can hold"));
         assert!(check("Mcp-Session-Id", "x").unwrap().contains("sets it itself"));
+    }
+
+    #[test]
+    fn certificates_are_checked_before_they_are_needed() {
+        let said =
+            |pem: &str| ClientSettings::default().root_certificates(pem).checked_roots().unwrap_err().to_string();
+        assert!(said("").ends_with("there is none among them"));
+        assert!(said("-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n").contains("cannot be used"));
     }
 
     #[test]

@@ -6,10 +6,12 @@ use super::deadline::Deadline;
 use super::endpoint::Endpoint;
 use super::error::{CallError, Malformed};
 use super::reply::{BODY_BYTES_MAX, Reply};
+use super::settings::{ClientSettings, SetupError};
 use crate::clock::{Clock, SystemClock};
 use std::io;
 use std::time::Duration;
 use ureq::http::{HeaderName, HeaderValue};
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, RequestBuilder, Timeout};
 
 /// Longest that connecting may take, the handshake of TLS included.
@@ -30,13 +32,19 @@ pub(super) struct Transport {
     endpoint: Endpoint,
     agent: Agent,
     headers: Vec<(HeaderName, HeaderValue)>,
+    roots: RootCerts,
     clock: SystemClock,
 }
 
 impl Transport {
-    pub(super) fn new(endpoint: Endpoint, headers: Vec<(HeaderName, HeaderValue)>, clock: SystemClock) -> Transport {
-        let agent = agent_for(&endpoint);
-        Transport { endpoint, agent, headers, clock }
+    pub(super) fn new(
+        endpoint: Endpoint,
+        settings: &ClientSettings,
+        clock: SystemClock,
+    ) -> Result<Transport, SetupError> {
+        let (headers, roots) = (settings.checked_headers()?, settings.checked_roots()?);
+        let agent = agent_for(&endpoint, &roots);
+        Ok(Transport { endpoint, agent, headers, roots, clock })
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
@@ -67,7 +75,7 @@ impl Transport {
     /// Works after [`shutdown`](Transport::shutdown), too: it is how a client takes its leave.
     pub(super) fn delete(&self, headers: &Headers, deadline: Deadline) -> Result<Reply, CallError> {
         let limit = self.remaining(deadline)?;
-        let request = self.with_headers(agent_for(&self.endpoint).delete(self.endpoint.uri()), headers);
+        let request = self.with_headers(agent_for(&self.endpoint, &self.roots).delete(self.endpoint.uri()), headers);
         self.reply(request.config().timeout_global(Some(limit)).build().call(), deadline)
     }
 
@@ -100,12 +108,13 @@ impl Transport {
     }
 }
 
-fn agent_for(endpoint: &Endpoint) -> Agent {
+fn agent_for(endpoint: &Endpoint, roots: &RootCerts) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         // A redirect is shown to whoever configured the endpoint; following it would carry the token elsewhere.
         .max_redirects(0)
         .max_redirects_will_error(false)
+        .tls_config(TlsConfig::builder().root_certs(roots.clone()).build())
         .timeout_connect(Some(CONNECT_TIMEOUT))
         .max_idle_age(IDLE_AGE_MAX)
         .max_idle_connections(IDLE_CONNECTIONS_MAX)

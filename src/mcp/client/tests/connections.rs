@@ -1,6 +1,8 @@
 //! Faults below HTTP: nobody there, gone in the middle, too slow.
 
 use super::*;
+use crate::thread::Joined;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 
 fn bytes(text: &str) -> Vec<u8> {
@@ -92,6 +94,21 @@ fn the_server_hangs_while_the_session_begins() {
         check_client(method, &client(&server), &transient("timeout"));
         assert_eq!(server.count("tools/call"), 0);
     }
+}
+
+#[test]
+fn what_is_no_tls_is_a_matter_of_configuration() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = client_at(&format!("https://{}/mcp", listener.local_addr().unwrap()));
+    let _plain = Joined::spawn("plain", move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        // Reads what comes, so that closing is no reset.
+        let _ = stream.read(&mut [0; 4_096]);
+    })
+    .unwrap();
+    let error = call(&client).unwrap_err();
+    assert_eq!(error.verdict().kind, "configuration", "{error:?}");
 }
 
 #[test]
