@@ -115,3 +115,68 @@ pub(super) fn encoded(text: &str) -> String {
         && !(text.starts_with("=?base64?") && text.ends_with("?="));
     if plain { text.to_owned() } else { format!("=?base64?{}?=", STANDARD.encode(text)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn asked(properties: Value) -> Result<Vec<String>, String> {
+        let mirrors = mirrors(&json!({"type": "object", "properties": properties}))?;
+        Ok(mirrors.into_iter().map(|mirror| format!("{} {}", mirror.path.join("."), mirror.header)).collect())
+    }
+
+    #[test]
+    fn an_annotation_is_found_where_an_argument_stands() {
+        let region = json!({"type": "string", X_MCP_HEADER: "Region"});
+        assert_eq!(asked(json!({"a": region, "b": {"type": "number"}})), Ok(vec!["a mcp-param-Region".to_owned()]));
+        assert_eq!(asked(json!({"a": {"properties": {"b": region}}})), Ok(vec!["a.b mcp-param-Region".to_owned()]));
+        // Data is no schema, and a property may have any name.
+        let data = json!({"type": "string", "default": {X_MCP_HEADER: ""}, "enum": [{X_MCP_HEADER: 1}]});
+        assert_eq!(asked(json!({"a": data, "items": region})), Ok(vec!["items mcp-param-Region".to_owned()]));
+        assert_eq!(mirrors(&json!(null)), Ok(vec![]));
+    }
+
+    #[test]
+    fn an_invalid_annotation_is_refused() {
+        let invalid = [
+            json!({"type": "number", X_MCP_HEADER: "A"}),
+            json!({"type": ["string"], X_MCP_HEADER: "A"}),
+            json!({X_MCP_HEADER: "A"}),
+            json!({"type": "string", X_MCP_HEADER: ""}),
+            json!({"type": "string", X_MCP_HEADER: "A B"}),
+            json!({"type": "string", X_MCP_HEADER: 7}),
+            json!({"type": "array", "items": {"type": "string", X_MCP_HEADER: "A"}}),
+            json!({"anyOf": [{"type": "string", X_MCP_HEADER: "A"}]}),
+        ];
+        for schema in invalid {
+            assert!(asked(json!({"a": schema})).is_err(), "{schema}");
+        }
+        let twice = |other: &str| {
+            let of = |header: &str| json!({"type": "string", X_MCP_HEADER: header});
+            asked(json!({"a": of("Region"), "b": of(other)}))
+        };
+        assert!(twice("region").is_err() && twice("Other").is_ok());
+    }
+
+    #[test]
+    fn arguments_are_rendered_and_encoded() {
+        let mirror = |path: &[&str]| {
+            vec![Mirror { path: path.iter().map(|&key| key.to_owned()).collect(), header: "mcp-param-x".to_owned() }]
+        };
+        let arguments = json!({"text": " a", "number": 42, "yes": true, "none": null, "list": [], "deep": {"er": "b"}});
+        let rendered =
+            |path: &[&str]| headers(&mirror(path), arguments.as_object().unwrap()).pop().map(|(_, value)| value);
+        assert_eq!(rendered(&["text"]).as_deref(), Some("=?base64?IGE=?="));
+        assert_eq!(rendered(&["number"]).as_deref(), Some("42"));
+        assert_eq!(rendered(&["yes"]).as_deref(), Some("true"));
+        assert_eq!(rendered(&["deep", "er"]).as_deref(), Some("b"));
+        assert_eq!(
+            (rendered(&["none"]), rendered(&["list"]), rendered(&["gone"]), rendered(&["text", "x"])),
+            (None, None, None, None)
+        );
+        assert_eq!(encoded("us west 1"), "us west 1");
+        assert_eq!(encoded("=?base64?IGE=?="), "=?base64?PT9iYXNlNjQ/SUdFPT89?=");
+        assert_eq!(encoded("a\r\nb"), "=?base64?YQ0KYg==?=");
+    }
+}

@@ -14,7 +14,7 @@ use ureq::http::{HeaderName, HeaderValue};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, RequestBuilder, Timeout};
 
-/// Longest that connecting may take, the handshake of TLS included.
+/// Longest that looking up the name may take, and again connecting, the handshake of TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Servers close a connection that has been idle for five seconds; one younger than this is not about to be closed.
 const IDLE_AGE_MAX: Duration = Duration::from_secs(4);
@@ -115,6 +115,7 @@ fn agent_for(endpoint: &Endpoint, roots: &RootCerts) -> Agent {
         .max_redirects(0)
         .max_redirects_will_error(false)
         .tls_config(TlsConfig::builder().root_certs(roots.clone()).build())
+        .timeout_resolve(Some(CONNECT_TIMEOUT))
         .timeout_connect(Some(CONNECT_TIMEOUT))
         .max_idle_age(IDLE_AGE_MAX)
         .max_idle_connections(IDLE_CONNECTIONS_MAX)

@@ -3,6 +3,7 @@
 use super::*;
 use crate::mcp::client::reply::BODY_BYTES_MAX;
 use crate::mcp::faulty::event_stream;
+use proptest::prelude::*;
 
 /// What a call makes of a body.
 fn answered(reaction: impl FnMut(&Seen) -> Reaction + Send + 'static) -> ToolAnswer {
@@ -172,4 +173,44 @@ fn a_compressed_body_is_not_asked_for() {
     call(&client(&server)).unwrap();
     let seen = server.seen();
     assert!(seen.iter().all(|seen| matches!(seen.header("accept-encoding"), "" | "identity")), "{seen:?}");
+}
+
+/// An answer as it should be, in both framings.
+fn right(id: &Value, as_stream: bool) -> Vec<u8> {
+    let answer = json!({"jsonrpc": "2.0", "id": id, "result": numbers()});
+    if as_stream {
+        return event_stream(&format!("event: message\nretry: 1\ndata: {answer}\n\n"));
+    }
+    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{answer}").into_bytes()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever becomes of an answer on its way, the call ends, with an answer or an error of a known kind.
+    #[test]
+    fn a_damaged_answer_does_no_harm(
+        as_stream: bool,
+        damages in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+        whole: bool,
+    ) {
+        let server = FaultyServer::legacy(move |seen| {
+            let mut bytes = right(&seen.body["id"], as_stream);
+            for (place, byte) in &damages {
+                let place = place.index(bytes.len());
+                bytes[place] = *byte;
+            }
+            if !whole {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            Reaction::Bytes(bytes)
+        });
+        let client = client(&server);
+        if let Err(error) = call(&client) {
+            let odd = matches!(error, CallError::Timeout { .. } | CallError::Unsendable { .. });
+            prop_assert!(!odd && !error.is_unreachable(), "{error:?}");
+        }
+        prop_assert!(server.count("tools/call") <= 2);
+    }
 }
