@@ -82,6 +82,12 @@ impl Timestamp {
         text.parse::<jiff::Timestamp>().ok().map(|time| Timestamp(time.as_microsecond()))
     }
 
+    /// Reads a date as HTTP headers have it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub fn parse_http_date(text: &str) -> Option<Timestamp> {
+        let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+        Some(Timestamp(time.as_microsecond()))
+    }
+
     fn civil(self) -> jiff::Timestamp {
         let end = if self.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(end)

@@ -1,8 +1,9 @@
 //! Dependable messages and tasks between AI coding agents on one machine.
 //!
 //! The program is the binary `claude-comms`; what other Rust programs can use of it is [`comms`], the way to a running
-//! daemon, [`pools`], worker pools without one, and [`resilience`], circuit breakers and retries. The other modules are
-//! the rooms that the binary is made of: see ARCHITECTURE.md for what each is and which may know which.
+//! daemon, [`pools`], worker pools without one, [`resilience`], circuit breakers and retries, and [`mcp::client`], which
+//! calls the tools of MCP servers. The other modules are the rooms that the binary is made of: see ARCHITECTURE.md for
+//! what each is and which may know which.
 
 pub mod clock;
 pub mod config;
@@ -10,6 +11,8 @@ pub mod thread;
 
 pub mod resilience;
 pub mod telemetry;
+
+pub mod mcp;
 
 pub mod model;
 pub mod ports;
