@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use claude_comms::cli;
-use claude_comms::config::{SETTINGS, Setting};
+use claude_comms::config::{Setting, settings};
 use page::{Page, Part, Usage, usages};
 
 /// Variables that are no settings and have no underscore to be known by.
@@ -179,8 +179,9 @@ fn check_item(name: &str, argument: &clap::Arg, item: &Part<'_>) {
 /// What holds without the flag: the definition says it, or the setting that the flag is for.
 fn default_of(argument: &clap::Arg) -> Option<String> {
     let flag = format!("--{}", argument.get_long()?);
-    let setting = SETTINGS.iter().find(|setting| setting.flag == Some(&flag));
-    let of_setting = setting.and_then(Setting::default).map(|value| value.to_string().trim_matches('"').to_owned());
+    let setting = settings().find(|setting| setting.row.flag == Some(&flag));
+    let of_setting =
+        setting.and_then(|setting| setting.default()).map(|value| value.to_string().trim_matches('"').to_owned());
     let of_flag = argument.get_default_values().first().map(|value| value.to_string_lossy().into_owned());
     of_setting.or(of_flag.filter(|_| argument.get_action().takes_values()))
 }
@@ -211,12 +212,12 @@ fn every_setting_is_described_with_all_that_its_row_says() {
         let name = section.head.trim_matches(['[', ']']);
         for item in section.items() {
             let key = format!("{name}.{}", item.head.strip_prefix("Ic ").unwrap());
-            let setting = SETTINGS.iter().find(|setting| setting.key() == key);
-            check_setting(setting.unwrap_or_else(|| panic!("there is no setting {key}")), &item);
+            let setting = settings().find(|setting| setting.key() == key);
+            check_setting(&setting.unwrap_or_else(|| panic!("there is no setting {key}")), &item);
             written.push(key);
         }
     }
-    assert_same("settings", SETTINGS.iter().map(Setting::key), written);
+    assert_same("settings", settings().map(|setting| setting.key()), written);
 }
 
 fn check_setting(setting: &Setting, item: &Part<'_>) {
@@ -226,7 +227,7 @@ fn check_setting(setting: &Setting, item: &Part<'_>) {
     let default = setting.default().map_or_else(|| "not set".to_owned(), |value| value.to_string());
     assert_eq!(item.line_after("Default: "), Some(default.as_str()), "the default of {key}");
     assert!(item.has_line(&format!(".Ev {} .", setting.environment_name())), "the variable of {key}");
-    match setting.flag {
+    match setting.row.flag {
         None => assert!(item.has_line("Flag: none."), "the flag of {key}"),
         Some(flag) => {
             let flag = flag.trim_start_matches('-');
@@ -258,7 +259,7 @@ fn every_variable_of_the_environment_is_described() {
         .flat_map(|page| page.section("ENVIRONMENT").items().into_iter().flat_map(|item| item.head_arguments("Ev")));
     let to_explain = read.iter().map(String::as_str).filter(|name| !ONLY_REMOVED.contains(name));
     assert_same("variables with an item", to_explain, explained);
-    let settings = SETTINGS.iter().map(Setting::environment_name);
+    let settings = settings().map(|setting| setting.environment_name());
     let written = pages.iter().flat_map(|page| page.arguments("Ev")).map(ToOwned::to_owned);
     let written = written.filter(|name| !ANY_SETTING.contains(&name.as_str()));
     assert_same("variables", read.iter().cloned().chain(settings), written);

@@ -1,6 +1,5 @@
 //! `config`: whether the configuration is good, and what it comes to.
 
-use std::collections::BTreeMap;
 use std::env;
 
 use clap::Subcommand;
@@ -9,7 +8,7 @@ use serde_json::{Map, json};
 use super::exit::{Failure, OK, Outcome};
 use super::output::Output;
 use super::session::Session;
-use crate::config::{Config, Entry, Loaded, Overrides, Sources, Value};
+use crate::config::{Config, Entry, Loaded, Overrides, Record, Sources, Value};
 use crate::service::Paths;
 
 pub(super) const EXAMPLES: &str = "\
@@ -71,24 +70,22 @@ fn tell_good(paths: &Paths, output: &mut Output) -> Result<(), Failure> {
 }
 
 fn show(loaded: &Loaded, origin: bool, output: &mut Output) -> Result<(), Failure> {
-    let entries = loaded.origins.entries();
+    let records = loaded.origins.records();
     if output.json {
-        return output.json(&document(entries, origin));
+        return output.json(&document(records, origin));
     }
-    let mut section = "";
-    for entry in entries {
-        if entry.setting.section != section {
-            let gap = if section.is_empty() { "" } else { "\n" };
-            section = entry.setting.section;
-            output.line(format_args!("{gap}[{section}]"))?;
+    for (at, record) in records.iter().enumerate() {
+        let gap = if at == 0 { "" } else { "\n" };
+        output.line(format_args!("{gap}{}", record.section.heading()))?;
+        for entry in &record.entries {
+            output.paragraph(&line(entry, origin))?;
         }
-        output.paragraph(&line(entry, origin))?;
     }
     Ok(())
 }
 
 fn line(entry: &Entry, origin: bool) -> String {
-    let name = entry.setting.name;
+    let name = entry.row.name;
     let setting = match &entry.value {
         Some(value) => format!("{name} = {value}"),
         None => format!("# {name} is not set"),
@@ -96,14 +93,20 @@ fn line(entry: &Entry, origin: bool) -> String {
     if origin && entry.value.is_some() { format!("{setting}  # {}\n", entry.origin) } else { format!("{setting}\n") }
 }
 
-fn document(entries: &[Entry], origin: bool) -> serde_json::Value {
-    let mut sections: BTreeMap<&str, Map<String, serde_json::Value>> = BTreeMap::new();
-    for entry in entries {
-        let value = entry.value.as_ref().map_or(serde_json::Value::Null, to_json);
-        let shown = if origin { json!({"value": value, "origin": entry.origin.to_string()}) } else { value };
-        sections.entry(entry.setting.section).or_default().insert(entry.setting.name.to_owned(), shown);
+fn document(records: &[Record], origin: bool) -> serde_json::Value {
+    let mut sections = Map::new();
+    for record in records {
+        sections.insert(record.section.name.to_owned(), object(record, origin).into());
     }
-    json!(sections)
+    sections.into()
+}
+
+fn object(record: &Record, origin: bool) -> Map<String, serde_json::Value> {
+    let shown = |entry: &Entry| {
+        let value = entry.value.as_ref().map_or(serde_json::Value::Null, to_json);
+        if origin { json!({"value": value, "origin": entry.origin.to_string()}) } else { value }
+    };
+    record.entries.iter().map(|entry| (entry.row.name.to_owned(), shown(entry))).collect()
 }
 
 fn to_json(value: &Value) -> serde_json::Value {
@@ -130,8 +133,8 @@ mod tests {
     #[test]
     fn what_is_shown_is_toml_that_says_the_same() {
         let loaded = loaded("2.5");
-        let text: String =
-            loaded.origins.entries().iter().filter(|e| e.setting.section == "daemon").map(|e| line(e, true)).collect();
+        let daemon = loaded.origins.records().iter().find(|record| record.section.name == "daemon").unwrap();
+        let text: String = daemon.entries.iter().map(|entry| line(entry, true)).collect();
         let table: toml::Table = text.parse().unwrap();
         assert_eq!(table["interval_seconds"].as_float(), Some(2.5));
         assert!(text.contains("interval_seconds = 2.5  # --interval\n"), "{text}");
@@ -141,10 +144,10 @@ mod tests {
     #[test]
     fn programs_get_sections_of_values() {
         let loaded = loaded("2.5");
-        let shown = document(loaded.origins.entries(), false);
+        let shown = document(loaded.origins.records(), false);
         assert_eq!(shown["daemon"]["interval_seconds"], json!(2.5));
         assert_eq!(shown["executor"]["on_crash"], serde_json::Value::Null);
-        let shown = document(loaded.origins.entries(), true);
+        let shown = document(loaded.origins.records(), true);
         assert_eq!(shown["daemon"]["interval_seconds"], json!({"value": 2.5, "origin": "--interval"}));
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use super::layers::{Layer, Written};
 use super::problems::{Place, Problem};
-use super::settings::{SETTINGS, Setting};
+use super::sections::{Section, Setting, settings};
 use super::suggest::nearest;
 
 const PREFIX: &str = "CLAUDE_COMMS_";
@@ -22,7 +22,8 @@ pub(super) fn read(variables: &[(OsString, OsString)]) -> Layer {
             continue;
         }
         let place = Place::Environment { name: name.to_owned() };
-        let setting = Setting::find(&section.to_lowercase(), &field.to_lowercase());
+        let setting =
+            Section::named(&section.to_lowercase()).and_then(|section| section.setting(&field.to_lowercase()));
         match (setting.filter(|setting| setting.environment_name() == name), value.to_str()) {
             (Some(setting), Some(text)) => layer.take_text(setting, text, place),
             (Some(setting), None) => {
@@ -39,7 +40,7 @@ pub(super) fn read(variables: &[(OsString, OsString)]) -> Layer {
 }
 
 fn unknown(name: &str) -> String {
-    let known: Vec<String> = SETTINGS.iter().map(Setting::environment_name).collect();
+    let known: Vec<String> = settings().map(|setting| Setting::environment_name(&setting)).collect();
     // The prefix is right already: counted, it would make everything look near.
     let bare = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase();
     let words: Vec<String> = known.iter().map(|name| bare(name)).collect();

@@ -10,7 +10,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::layers::Layer;
 use super::problems::{Place, Problem};
-use super::settings::{SETTINGS, Setting};
+use super::sections::{SECTIONS, Section, settings};
 use super::suggest::nearest;
 use super::value::{Given, quoted};
 
@@ -103,24 +103,24 @@ impl Reading<'_> {
     }
 
     fn section(&mut self, name: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) {
-        let section = name.get_ref().as_ref();
-        let known = SETTINGS.iter().any(|setting| setting.section == section);
-        match value.get_ref() {
-            DeValue::Table(fields) if known => {
+        let word = name.get_ref().as_ref();
+        match (Section::named(word), value.get_ref()) {
+            (Some(section), DeValue::Table(fields)) => {
                 for (field, value) in fields {
                     self.field(section, field, value);
                 }
             }
-            DeValue::Table(_) => self.complain(name.span(), unknown_section(section)),
-            _ if known => {
-                self.complain(name.span(), format!("{section} is a section: write [{section}] on a line of its own"));
+            (Some(section), _) => {
+                let heading = section.heading();
+                self.complain(name.span(), format!("{word} is a section: write {heading} on a line of its own"));
             }
-            _ => self.complain(name.span(), outside(section)),
+            (None, DeValue::Table(_)) => self.complain(name.span(), unknown_section(word)),
+            (None, _) => self.complain(name.span(), outside(word)),
         }
     }
 
-    fn field(&mut self, section: &str, name: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) {
-        let Some(setting) = Setting::find(section, name.get_ref()) else {
+    fn field(&mut self, section: &'static Section, name: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) {
+        let Some(setting) = section.setting(name.get_ref()) else {
             return self.complain(name.span(), unknown_field(section, name.get_ref()));
         };
         // The parser stands in nothing for what it could not read.
@@ -152,22 +152,21 @@ fn given(value: &DeValue<'_>) -> Given {
     }
 }
 
-fn unknown_section(section: &str) -> String {
-    let unknown = format!("there is no section {}", quoted(section));
-    match nearest(section, SETTINGS.iter().map(|setting| setting.section)) {
-        Some(near) => format!("{unknown}; did you mean [{near}]?"),
+fn unknown_section(word: &str) -> String {
+    let unknown = format!("there is no section {}", quoted(word));
+    match nearest(word, SECTIONS.iter().map(|section| section.name)).and_then(Section::named) {
+        Some(near) => format!("{unknown}; did you mean {}?", near.heading()),
         None => unknown,
     }
 }
 
-fn unknown_field(section: &str, name: &str) -> String {
-    let unknown = format!("there is no setting {} in [{section}]", quoted(name));
-    let here = SETTINGS.iter().filter(|setting| setting.section == section).map(|setting| setting.name);
-    if let Some(near) = nearest(name, here) {
+fn unknown_field(section: &Section, name: &str) -> String {
+    let unknown = format!("there is no setting {} in {}", quoted(name), section.heading());
+    if let Some(near) = nearest(name, section.rows().map(|row| row.name)) {
         return format!("{unknown}; did you mean {near}?");
     }
-    match SETTINGS.iter().find(|setting| setting.name == name) {
-        Some(elsewhere) => format!("{unknown}; it belongs in [{}]", elsewhere.section),
+    match settings().find(|setting| setting.row.name == name) {
+        Some(elsewhere) => format!("{unknown}; it belongs in {}", elsewhere.section.heading()),
         None => unknown,
     }
 }
@@ -175,11 +174,9 @@ fn unknown_field(section: &str, name: &str) -> String {
 /// What to say about a value before the first section.
 fn outside(name: &str) -> String {
     let stray = format!("{} stands outside of any section", quoted(name));
-    match nearest(name, SETTINGS.iter().map(|setting| setting.name)) {
-        Some(near) => {
-            let home = SETTINGS.iter().find(|setting| setting.name == near).map_or("", |setting| setting.section);
-            format!("{stray}; {near} belongs in [{home}]")
-        }
+    let near = nearest(name, settings().map(|setting| setting.row.name));
+    match near.and_then(|near| settings().find(|setting| setting.row.name == near)) {
+        Some(near) => format!("{stray}; {} belongs in {}", near.row.name, near.section.heading()),
         None => stray,
     }
 }

@@ -1,11 +1,12 @@
 //! The layers that settings come from, laid over each other, and where each value came from in the end.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::path::PathBuf;
 
 use super::problems::{ConfigProblems, Place, Problem};
-use super::settings::{Config, SETTINGS, Setting};
+use super::record::{Origin, Record};
+use super::sections::{SECTIONS, Section, Setting, settings};
+use super::settings::Config;
 use super::value::{Given, Value};
 use super::{environment, file};
 
@@ -30,8 +31,8 @@ pub struct Overrides {
 impl Overrides {
     fn read(&self) -> Layer {
         let mut layer = Layer::default();
-        for setting in SETTINGS {
-            let Some(flag) = setting.flag else { continue };
+        for setting in settings() {
+            let Some(flag) = setting.row.flag else { continue };
             let text = match flag {
                 "--interval" => &self.interval,
                 "--max-messages" => &self.max_messages,
@@ -49,7 +50,7 @@ impl Overrides {
 /// One accepted value and its place.
 #[derive(Debug)]
 pub(super) struct Written {
-    pub(super) setting: &'static Setting,
+    pub(super) setting: Setting,
     value: Value,
     place: Place,
 }
@@ -62,16 +63,16 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    pub(super) fn take(&mut self, setting: &'static Setting, given: &Given, place: Place) {
-        self.judge(setting, setting.kind.check(given), place);
+    pub(super) fn take(&mut self, setting: Setting, given: &Given, place: Place) {
+        self.judge(setting, setting.row.kind.check(given), place);
     }
 
-    pub(super) fn take_text(&mut self, setting: &'static Setting, text: &str, place: Place) {
-        let checked = setting.kind.read_text(text).and_then(|given| setting.kind.check(&given));
+    pub(super) fn take_text(&mut self, setting: Setting, text: &str, place: Place) {
+        let checked = setting.row.kind.read_text(text).and_then(|given| setting.row.kind.check(&given));
         self.judge(setting, checked, place);
     }
 
-    fn judge(&mut self, setting: &'static Setting, checked: Result<Value, String>, place: Place) {
+    fn judge(&mut self, setting: Setting, checked: Result<Value, String>, place: Place) {
         match checked {
             Ok(value) => self.written.push(Written { setting, value, place }),
             Err(sentence) => {
@@ -82,55 +83,38 @@ impl Layer {
     }
 }
 
-/// Where a value came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    Default,
-    Set(Place),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Origin::Default => f.write_str("default"),
-            Origin::Set(place) => write!(f, "{place}"),
-        }
-    }
-}
-
-/// One setting as it stands.
+/// Every setting as it stands.
 #[derive(Clone, Debug)]
-pub struct Entry {
-    pub setting: &'static Setting,
-    /// `None`: not set, and without a default.
-    pub value: Option<Value>,
-    pub origin: Origin,
-}
-
-/// Every setting as it stands, in the order of the table.
-#[derive(Clone, Debug)]
-pub struct Origins(Vec<Entry>);
+pub struct Origins(Vec<Record>);
 
 impl Origins {
-    fn defaults() -> Origins {
-        let entry = |setting: &'static Setting| Entry { setting, value: setting.default(), origin: Origin::Default };
-        Origins(SETTINGS.iter().map(entry).collect())
+    pub(super) fn defaults() -> Origins {
+        Origins(SECTIONS.iter().map(|&section| Record::defaults(section)).collect())
     }
 
-    pub fn entries(&self) -> &[Entry] {
+    /// In the order of the man page.
+    pub fn records(&self) -> &[Record] {
         &self.0
+    }
+
+    pub(super) fn section(&self, section: &'static Section) -> Record {
+        let found = self.0.iter().find(|record| record.section.name == section.name);
+        found.cloned().unwrap_or_else(|| Record::defaults(section))
     }
 
     /// Whether somebody wrote the setting `section.name` down, even if it is what the default says.
     pub fn is_explicit(&self, key: &str) -> bool {
-        self.0.iter().any(|entry| entry.setting.key() == key && entry.origin != Origin::Default)
+        let Some((section, name)) = key.split_once('.') else { return false };
+        let of_section = self.0.iter().filter(|record| record.section.name == section);
+        let mut entries = of_section.flat_map(|record| &record.entries).filter(|entry| entry.row.name == name);
+        entries.any(|entry| entry.origin != Origin::Default)
     }
 
     fn lay_over(&mut self, layer: Layer) {
         for Written { setting, value, place } in layer.written {
-            if let Some(entry) = self.0.iter_mut().find(|entry| std::ptr::eq(entry.setting, setting)) {
-                entry.value = Some(value);
-                entry.origin = Origin::Set(place);
+            let home = self.0.iter_mut().find(|record| record.section.name == setting.section.name);
+            if let Some(record) = home {
+                record.set(setting.row, value, place);
             }
         }
     }
@@ -170,13 +154,7 @@ impl Config {
         if !problems.is_empty() {
             return Err(ConfigProblems(problems));
         }
-        let mut config = Config::default();
-        for Entry { setting, value, .. } in &origins.0 {
-            if let Some(value) = value {
-                setting.apply(&mut config, value);
-            }
-        }
-        Ok(Loaded { config, origins })
+        Ok(Loaded { config: Config::from(&origins), origins })
     }
 }
 

@@ -3,13 +3,18 @@
 
 mod environment;
 mod file;
+mod kind;
 mod layers;
 mod problems;
+mod record;
+mod sections;
 mod settings;
 mod suggest;
 mod value;
 
-pub use layers::{Entry, Loaded, Origin, Origins, Overrides, Sources};
+pub use layers::{Loaded, Origins, Overrides, Sources};
 pub use problems::{ConfigProblems, Place, Problem};
-pub use settings::{Ask, Config, Daemon, Executor, OnCrash, Retention, SETTINGS, Setting, Watch};
+pub use record::{Entry, Origin, Record};
+pub use sections::{Row, SECTIONS, Section, Setting, settings};
+pub use settings::{Ask, Config, Daemon, Executor, OnCrash, Retention, Watch};
 pub use value::Value;
