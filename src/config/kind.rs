@@ -2,20 +2,54 @@
 
 use std::collections::BTreeMap;
 
-use super::value::{Given, Value, quoted};
+use super::endpoint;
+use super::value::{Given, Secret, Value, quoted};
 
 /// Longest list, and largest table, that a setting may have.
 const ENTRIES_MAX: usize = 256;
+/// Longest name that something is known by.
+const ID_BYTES_MAX: usize = 64;
+/// Longest name of a tool.
+const TOOL_BYTES_MAX: usize = 128;
+const SECRET_BYTES_MAX: usize = 4096;
 
 /// What a setting may be, and its default.
 #[derive(Debug)]
 pub(super) enum Kind {
-    Seconds { default: f64, least: f64, most: f64 },
-    Count { default: u32, least: u32, most: u32 },
-    Address { default: &'static str },
-    Choice { default: Option<&'static str>, names: &'static [&'static str] },
-    Words { default: &'static [&'static str] },
+    Seconds {
+        default: f64,
+        least: f64,
+        most: f64,
+    },
+    Count {
+        default: u32,
+        least: u32,
+        most: u32,
+    },
+    Address {
+        default: &'static str,
+    },
+    Choice {
+        default: Option<&'static str>,
+        names: &'static [&'static str],
+    },
+    Words {
+        default: &'static [&'static str],
+    },
     Table,
+    Switch {
+        default: bool,
+    },
+    /// The name that something is known by.
+    Id,
+    /// `None`: it must be given.
+    Endpoint {
+        default: Option<&'static str>,
+    },
+    Tools {
+        default: &'static [&'static str],
+    },
+    Secret,
 }
 
 impl Kind {
@@ -25,8 +59,13 @@ impl Kind {
             Kind::Count { default, .. } => Some(Value::Count(default)),
             Kind::Address { default, .. } => Some(Value::Address(default.parse().ok())),
             Kind::Choice { default, .. } => default.map(Value::Choice),
-            Kind::Words { default, .. } => Some(Value::Words(default.iter().map(|&word| word.to_owned()).collect())),
+            Kind::Words { default } | Kind::Tools { default } => {
+                Some(Value::Words(default.iter().map(|&word| word.to_owned()).collect()))
+            }
             Kind::Table => Some(Value::Table(BTreeMap::new())),
+            Kind::Switch { default } => Some(Value::Switch(default)),
+            Kind::Endpoint { default } => default.map(|url| Value::Text(url.to_owned())),
+            Kind::Id | Kind::Secret => None,
         }
     }
 
@@ -43,7 +82,20 @@ impl Kind {
             }
             Kind::Words { .. } => "a list of texts, the first of them a program".to_owned(),
             Kind::Table => "a table of variable names and texts".to_owned(),
+            Kind::Switch { .. } => "true or false".to_owned(),
+            Kind::Id => {
+                "a name of at most 64 ASCII letters, digits, dots, underscores and dashes, a letter or digit first"
+                    .to_owned()
+            }
+            Kind::Endpoint { .. } => "an http or https URL with a host, like \"http://localhost:8678/mcp\"".to_owned(),
+            Kind::Tools { .. } => "a list of names of tools, each of them once".to_owned(),
+            Kind::Secret => "a text of 1 to 4096 visible ASCII characters".to_owned(),
         }
+    }
+
+    /// Whether somebody has to give one, because there is no default and it cannot be left out.
+    pub(super) fn is_required(&self) -> bool {
+        matches!(self, Kind::Id | Kind::Endpoint { default: None })
     }
 
     /// Reads what stands in an environment variable or after a flag, where everything is text.
@@ -55,11 +107,14 @@ impl Kind {
                 (_, Ok(fraction)) => Ok(Given::Fraction(fraction)),
                 _ => Ok(Given::Text(text.to_owned())),
             },
-            Kind::Address { .. } | Kind::Choice { .. } => Ok(Given::Text(text.to_owned())),
-            Kind::Words { .. } if !text.starts_with('[') => {
+            Kind::Address { .. } | Kind::Choice { .. } | Kind::Endpoint { .. } | Kind::Id | Kind::Secret => {
+                Ok(Given::Text(text.to_owned()))
+            }
+            Kind::Switch { .. } => Ok(read_switch(text)),
+            Kind::Words { .. } | Kind::Tools { .. } if !text.starts_with('[') => {
                 Ok(Given::List(text.split(',').map(|word| Given::Text(word.trim().to_owned())).collect()))
             }
-            Kind::Words { .. } | Kind::Table => match serde_json::from_str(text) {
+            Kind::Words { .. } | Kind::Tools { .. } | Kind::Table => match serde_json::from_str(text) {
                 Ok(json) => Ok(Given::from_json(json)),
                 Err(error) => Err(format!("must be {}, as JSON: {error}", self.expects())),
             },
@@ -95,9 +150,81 @@ impl Kind {
             },
             (Kind::Words { .. }, Given::List(items)) => check_words(items).or_else(unfit),
             (Kind::Table, Given::Table(entries)) => check_table(entries).or_else(unfit),
+            (Kind::Switch { .. }, Given::Switch(on)) => Ok(Value::Switch(*on)),
+            (Kind::Switch { .. }, Given::Text(text)) => unfit(quoted(text)),
+            (Kind::Id, Given::Text(text)) if is_id(text) => Ok(Value::Text(text.clone())),
+            (Kind::Id, Given::Text(text)) => unfit(quoted(text)),
+            (Kind::Endpoint { .. }, Given::Text(text)) => check_endpoint(text).or_else(unfit),
+            (Kind::Tools { .. }, Given::List(items)) => check_tools(items).or_else(unfit),
+            (Kind::Secret, Given::Text(text)) => check_secret(text).or_else(unfit),
             (Kind::Seconds { .. } | Kind::Count { .. }, Given::Text(text)) => unfit(quoted(text)),
             (_, other) => unfit(other.type_name().to_owned()),
         }
+    }
+}
+
+/// The words of the original's environment for true and false, in any case; anything else stays what it is.
+fn read_switch(text: &str) -> Given {
+    let is_one_of = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    if is_one_of(&["true", "1", "yes", "on", "t", "y"]) {
+        Given::Switch(true)
+    } else if is_one_of(&["false", "0", "no", "off", "f", "n"]) {
+        Given::Switch(false)
+    } else {
+        Given::Text(text.to_owned())
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    text.len() <= ID_BYTES_MAX
+        && bytes.next().is_some_and(|first| first.is_ascii_alphanumeric())
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+fn check_endpoint(text: &str) -> Result<Value, String> {
+    match endpoint::fault(text) {
+        None => Ok(Value::Text(text.to_owned())),
+        // There may be a password in it, which is not for the log.
+        Some(fault) if text.contains('@') => Err(format!("one {fault}")),
+        Some(fault) => Err(format!("one {fault}: {}", quoted(text))),
+    }
+}
+
+fn check_tools(items: &[Given]) -> Result<Value, String> {
+    if items.len() > ENTRIES_MAX {
+        return Err(format!("{} of them", items.len()));
+    }
+    let mut tools: Vec<String> = Vec::with_capacity(items.len());
+    for item in items {
+        match item {
+            Given::Text(tool) if tools.contains(tool) => return Err(format!("a list with {} twice", quoted(tool))),
+            Given::Text(tool) if is_tool(tool) => tools.push(tool.clone()),
+            Given::Text(other) => return Err(format!("a list with {} in it", quoted(other))),
+            other => return Err(format!("a list with {} in it", other.type_name())),
+        }
+    }
+    if tools.is_empty() { Err("an empty list".to_owned()) } else { Ok(Value::Words(tools)) }
+}
+
+/// The protocol leaves much open; what no server can mean is refused.
+fn is_tool(name: &str) -> bool {
+    let odd = |char: char| char.is_whitespace() || char.is_control();
+    !name.is_empty() && name.len() <= TOOL_BYTES_MAX && !name.contains(odd)
+}
+
+/// Never repeats what was written.
+fn check_secret(text: &str) -> Result<Value, String> {
+    if text == Secret::SHOWN {
+        Err("what stands for it in `config show`".to_owned())
+    } else if text.is_empty() {
+        Err("an empty one".to_owned())
+    } else if text.len() > SECRET_BYTES_MAX {
+        Err("a longer one".to_owned())
+    } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Err("one with another character in it".to_owned())
+    } else {
+        Ok(Value::Secret(Secret::new(text)))
     }
 }
 

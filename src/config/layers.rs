@@ -8,7 +8,7 @@ use super::record::{Origin, Record};
 use super::sections::{SECTIONS, Section, Setting, settings};
 use super::settings::Config;
 use super::value::{Given, Value};
-use super::{environment, file};
+use super::{environment, file, sections};
 
 /// Where to read from. Nothing else is looked at.
 #[derive(Clone, Debug, Default)]
@@ -51,33 +51,45 @@ impl Overrides {
 #[derive(Debug)]
 pub(super) struct Written {
     pub(super) setting: Setting,
-    value: Value,
-    place: Place,
+    pub(super) value: Value,
+    pub(super) place: Place,
+}
+
+/// All of a list, as one source has it.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) section: &'static Section,
+    pub(super) records: Vec<Record>,
 }
 
 /// What one source says.
 #[derive(Debug, Default)]
 pub(super) struct Layer {
     pub(super) written: Vec<Written>,
+    pub(super) lists: Vec<Listed>,
     pub(super) problems: Vec<Problem>,
 }
 
 impl Layer {
-    pub(super) fn take(&mut self, setting: Setting, given: &Given, place: Place) {
-        self.judge(setting, setting.row.kind.check(given), place);
+    /// A value that will do; complains of any other.
+    pub(super) fn accept(&mut self, setting: Setting, given: &Given, place: Place) -> Option<Written> {
+        self.judge(setting, setting.row.kind.check(given), place)
     }
 
     pub(super) fn take_text(&mut self, setting: Setting, text: &str, place: Place) {
-        let checked = setting.row.kind.read_text(text).and_then(|given| setting.row.kind.check(&given));
-        self.judge(setting, checked, place);
+        let kind = &setting.row.kind;
+        let checked = kind.read_text(text).and_then(|given| kind.check(&given));
+        let written = self.judge(setting, checked, place);
+        self.written.extend(written);
     }
 
-    fn judge(&mut self, setting: Setting, checked: Result<Value, String>, place: Place) {
+    fn judge(&mut self, setting: Setting, checked: Result<Value, String>, place: Place) -> Option<Written> {
         match checked {
-            Ok(value) => self.written.push(Written { setting, value, place }),
+            Ok(value) => Some(Written { setting, value, place }),
             Err(sentence) => {
                 let sentence = format!("{} {sentence}", setting.key());
                 self.problems.push(Problem { place, sentence });
+                None
             }
         }
     }
@@ -89,17 +101,17 @@ pub struct Origins(Vec<Record>);
 
 impl Origins {
     pub(super) fn defaults() -> Origins {
-        Origins(SECTIONS.iter().map(|&section| Record::defaults(section)).collect())
+        let once = SECTIONS.iter().filter(|section| !section.is_list());
+        Origins(once.map(|&section| Record::defaults(section)).collect())
     }
 
-    /// In the order of the man page.
-    pub fn records(&self) -> &[Record] {
-        &self.0
+    /// Every record of a section: one, or as many as its list has, in their order.
+    pub fn all(&self, section: &'static Section) -> impl Iterator<Item = &Record> {
+        self.0.iter().filter(|record| record.section.name == section.name)
     }
 
     pub(super) fn section(&self, section: &'static Section) -> Record {
-        let found = self.0.iter().find(|record| record.section.name == section.name);
-        found.cloned().unwrap_or_else(|| Record::defaults(section))
+        self.all(section).next().cloned().unwrap_or_else(|| Record::defaults(section))
     }
 
     /// Whether somebody wrote the setting `section.name` down, even if it is what the default says.
@@ -117,6 +129,10 @@ impl Origins {
                 record.set(setting.row, value, place);
             }
         }
+        for Listed { section, records } in layer.lists {
+            self.0.retain(|record| record.section.name != section.name);
+            self.0.extend(records);
+        }
     }
 }
 
@@ -125,6 +141,8 @@ impl Origins {
 pub struct Loaded {
     pub config: Config,
     pub origins: Origins,
+    /// What is allowed, and perhaps not meant.
+    pub warnings: Vec<Problem>,
 }
 
 impl Config {
@@ -142,7 +160,7 @@ impl Config {
         if let Some(path) = &sources.user_file {
             layers.push(file::read(path, sources.user_file_required));
         }
-        layers.push(environment::read(&sources.environment));
+        layers.extend(environment::read(&sources.environment));
         layers.push(overrides.read());
 
         let mut origins = Origins::defaults();
@@ -154,9 +172,17 @@ impl Config {
         if !problems.is_empty() {
             return Err(ConfigProblems(problems));
         }
-        Ok(Loaded { config: Config::from(&origins), origins })
+        let config = Config::from(&origins);
+        let warnings = warnings(&config, &origins);
+        Ok(Loaded { config, origins, warnings })
     }
 }
 
+fn warnings(config: &Config, origins: &Origins) -> Vec<Problem> {
+    let records = origins.all(&sections::SESSION_BUDDY_POLLING).chain(origins.all(&sections::UPSTREAM));
+    let warnings = config.upstreams.iter().zip(records).filter_map(|(upstream, record)| upstream.warning(record));
+    warnings.collect()
+}
+
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::problems::Place;
 use super::sections::{Row, Section};
-use super::value::Value;
+use super::value::{Secret, Value};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,19 +38,37 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 pub struct Record {
     pub section: &'static Section,
+    /// Where it begins, if it is one of a list.
+    pub place: Option<Place>,
     pub entries: Vec<Entry>,
 }
 
 impl Record {
     pub(super) fn defaults(section: &'static Section) -> Record {
         let entry = |row: &'static Row| Entry { row, value: row.kind.default(), origin: Origin::Default };
-        Record { section, entries: section.rows().map(entry).collect() }
+        Record { section, place: None, entries: section.rows().map(entry).collect() }
     }
 
     pub(super) fn set(&mut self, row: &'static Row, value: Value, place: Place) {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.row.name == row.name) {
             entry.value = Some(value);
             entry.origin = Origin::Set(place);
+        }
+    }
+
+    /// What it is called among others of its list, and where that is written.
+    pub(super) fn name(&self) -> Option<(&str, &Place)> {
+        match self.entries.iter().find(|entry| entry.row.name == "name") {
+            Some(Entry { value: Some(Value::Text(name)), origin: Origin::Set(place), .. }) => Some((name, place)),
+            _ => None,
+        }
+    }
+
+    /// Where a value was written, if it was.
+    pub(super) fn place_of(&self, name: &str) -> Option<Place> {
+        match self.entries.iter().find(|entry| entry.row.name == name).map(|entry| &entry.origin) {
+            Some(Origin::Set(place)) => Some(place.clone()),
+            _ => None,
         }
     }
 
@@ -84,6 +102,28 @@ impl Record {
     pub(super) fn choice(&self, name: &str) -> Option<&'static str> {
         match self.value(name) {
             Some(Value::Choice(choice)) => Some(choice),
+            None => None,
+            other => misread(name, other),
+        }
+    }
+
+    pub(super) fn switch(&self, name: &str) -> bool {
+        match self.value(name) {
+            Some(Value::Switch(on)) => *on,
+            other => misread(name, other),
+        }
+    }
+
+    pub(super) fn text(&self, name: &str) -> String {
+        match self.value(name) {
+            Some(Value::Text(text)) => text.clone(),
+            other => misread(name, other),
+        }
+    }
+
+    pub(super) fn secret(&self, name: &str) -> Option<Secret> {
+        match self.value(name) {
+            Some(Value::Secret(secret)) => Some(secret.clone()),
             None => None,
             other => misread(name, other),
         }

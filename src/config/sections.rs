@@ -2,27 +2,51 @@
 //! A new setting is a row here and a field in `settings.rs`; parsing, checks, origins and the man page follow from the row.
 
 use super::kind::Kind;
+use super::record::Record;
+use super::upstream;
 use super::value::Value;
 
 /// A section of the file.
 #[derive(Debug)]
 pub struct Section {
     pub name: &'static str,
+    /// `None`: there is one, `[name]`. Otherwise it is a list of any number of `[[name]]`.
+    pub(super) list: Option<List>,
+    /// Whether the spellings of the original hold too: flat names in a file, `MAHAVISHNU_` in the environment.
+    pub(super) original: bool,
     pub(super) rows: &'static [Row],
+    /// Rows that another section has too.
+    pub(super) shared: &'static [Row],
 }
+
+/// What is different in a section that may be there many times. Each has a `name`, and no two the same.
+#[derive(Debug)]
+pub(super) struct List {
+    pub(super) most: usize,
+    /// What is wrong with one whose values are all good by themselves: the row to point at, and the sentence.
+    pub(super) fault: fn(&Record) -> Option<(&'static str, String)>,
+}
+
+/// A section without anything special.
+const PLAIN: Section = Section { name: "", list: None, original: false, rows: &[], shared: &[] };
 
 impl Section {
     pub(super) fn rows(&self) -> impl Iterator<Item = &'static Row> + use<> {
-        self.rows.iter()
+        self.rows.iter().chain(self.shared)
     }
 
-    pub(super) fn named(name: &str) -> Option<&'static Section> {
+    /// Whether there may be many of it.
+    pub fn is_list(&self) -> bool {
+        self.list.is_some()
+    }
+
+    pub fn named(name: &str) -> Option<&'static Section> {
         SECTIONS.iter().copied().find(|section| section.name == name)
     }
 
-    /// As it is written: `[daemon]`.
+    /// As it is written: `[daemon]`, `[[upstream]]`.
     pub fn heading(&self) -> String {
-        format!("[{}]", self.name)
+        if self.is_list() { format!("[[{}]]", self.name) } else { format!("[{}]", self.name) }
     }
 
     pub(super) fn setting(&'static self, name: &str) -> Option<Setting> {
@@ -53,8 +77,25 @@ impl Setting {
         format!("{}.{}", self.section.name, self.row.name)
     }
 
-    pub fn environment_name(&self) -> String {
-        format!("CLAUDE_COMMS_{}__{}", self.section.name.to_uppercase(), self.row.name.to_uppercase())
+    /// The variables that set it, ours first, which wins; none for what stands in a list.
+    pub fn environment_names(&self) -> Vec<String> {
+        let prefixes: &[&str] = match self.section {
+            Section { list: Some(_), .. } => &[],
+            Section { original: true, .. } => &[PREFIX, ORIGINAL_PREFIX],
+            _ => &[PREFIX],
+        };
+        let (section, name) = (self.section.name.to_uppercase(), self.row.name.to_uppercase());
+        prefixes.iter().map(|prefix| format!("{prefix}{section}__{name}")).collect()
+    }
+
+    /// The name outside of any section that the original has: `session_buddy_polling_enabled`.
+    pub(super) fn flat_name(&self) -> Option<String> {
+        self.section.original.then(|| format!("{}_{}", self.section.name, self.row.name))
+    }
+
+    /// Whether a section is not complete without it.
+    pub fn is_required(&self) -> bool {
+        self.row.kind.is_required()
     }
 
     /// `None`: not set unless somebody sets it.
@@ -73,10 +114,15 @@ pub fn settings() -> impl Iterator<Item = Setting> {
     SECTIONS.iter().flat_map(|&section| section.rows().map(move |row| Setting { section, row }))
 }
 
+/// How the names of our variables begin.
+pub(super) const PREFIX: &str = "CLAUDE_COMMS_";
+/// How the original's begin.
+pub(super) const ORIGINAL_PREFIX: &str = "MAHAVISHNU_";
+
 const SECONDS_PER_WEEK: f64 = 604_800.0;
 
 /// Every section, in the order of the man page.
-pub static SECTIONS: &[&Section] = &[&DAEMON, &EXECUTOR, &ASK, &WATCH, &RETENTION];
+pub static SECTIONS: &[&Section] = &[&DAEMON, &EXECUTOR, &ASK, &WATCH, &RETENTION, &SESSION_BUDDY_POLLING, &UPSTREAM];
 
 pub(super) static DAEMON: Section = Section {
     name: "daemon",
@@ -112,6 +158,7 @@ pub(super) static DAEMON: Section = Section {
             kind: Kind::Choice { default: Some("info"), names: &["off", "error", "warn", "info", "debug", "trace"] },
         },
     ],
+    ..PLAIN
 };
 
 pub(super) static EXECUTOR: Section = Section {
@@ -172,6 +219,7 @@ pub(super) static EXECUTOR: Section = Section {
             kind: Kind::Table,
         },
     ],
+    ..PLAIN
 };
 
 pub(super) static ASK: Section = Section {
@@ -182,6 +230,7 @@ pub(super) static ASK: Section = Section {
         about: "How long a question waits for its answer.",
         kind: Kind::Seconds { default: 600.0, least: 0.1, most: SECONDS_PER_WEEK },
     }],
+    ..PLAIN
 };
 
 pub(super) static WATCH: Section = Section {
@@ -192,6 +241,7 @@ pub(super) static WATCH: Section = Section {
         about: "How long a message is watched before the watch expires.",
         kind: Kind::Seconds { default: 3600.0, least: 0.1, most: SECONDS_PER_WEEK },
     }],
+    ..PLAIN
 };
 
 pub(super) static RETENTION: Section = Section {
@@ -210,7 +260,96 @@ pub(super) static RETENTION: Section = Section {
             kind: Kind::Count { default: 1_000_000, least: 1000, most: 1_000_000_000 },
         },
     ],
+    ..PLAIN
 };
+
+/// The upstream that the original polls.
+pub(super) static SESSION_BUDDY_POLLING: Section = Section {
+    name: "session_buddy_polling",
+    original: true,
+    rows: &[
+        Row { name: "enabled", flag: None, about: "Whether it is polled.", kind: Kind::Switch { default: false } },
+        Row {
+            name: "endpoint",
+            flag: None,
+            about: "Where its MCP server answers.",
+            kind: Kind::Endpoint { default: Some("http://localhost:8678/mcp") },
+        },
+    ],
+    shared: POLLING,
+    ..PLAIN
+};
+
+/// Any other upstream.
+pub(super) static UPSTREAM: Section = Section {
+    name: "upstream",
+    list: Some(List { most: 128, fault: upstream::fault }),
+    rows: &[
+        Row { name: "name", flag: None, about: "What it is called, here and wherever it is shown.", kind: Kind::Id },
+        Row { name: "enabled", flag: None, about: "Whether it is polled.", kind: Kind::Switch { default: true } },
+        Row {
+            name: "endpoint",
+            flag: None,
+            about: "Where its MCP server answers.",
+            kind: Kind::Endpoint { default: None },
+        },
+        Row {
+            name: "token",
+            flag: None,
+            about: "What the server is shown as the bearer; never shown to anybody else.",
+            kind: Kind::Secret,
+        },
+    ],
+    shared: POLLING,
+    ..PLAIN
+};
+
+/// How an upstream is polled.
+const POLLING: &[Row] = &[
+    Row {
+        name: "interval_seconds",
+        flag: None,
+        about: "From the start of one cycle, in which each tool is called, to the start of the next.",
+        kind: Kind::Seconds { default: 30.0, least: 5.0, most: 600.0 },
+    },
+    Row {
+        name: "timeout_seconds",
+        flag: None,
+        about: "How long one call may take.",
+        kind: Kind::Seconds { default: 10.0, least: 1.0, most: 60.0 },
+    },
+    Row {
+        name: "max_retries",
+        flag: None,
+        about: "How often a call that failed is made again, after the first attempt.",
+        kind: Kind::Count { default: 3, least: 1, most: 10 },
+    },
+    Row {
+        name: "retry_delay_seconds",
+        flag: None,
+        about: "How long it waits before the first retry; twice as long before each further one, up to a minute.",
+        kind: Kind::Seconds { default: 5.0, least: 1.0, most: 60.0 },
+    },
+    Row {
+        name: "circuit_breaker_threshold",
+        flag: None,
+        about: "After so many failed tools in a row it is left alone for five intervals.",
+        kind: Kind::Count { default: 5, least: 1, most: 20 },
+    },
+    Row {
+        name: "metrics_to_collect",
+        flag: None,
+        about: "The tools that are called, in this order.",
+        kind: Kind::Tools {
+            default: &[
+                "get_activity_summary",
+                "get_workflow_metrics",
+                "get_session_analytics",
+                "get_performance_metrics",
+            ],
+        },
+    },
+];
 
 #[cfg(test)]
 mod tests {

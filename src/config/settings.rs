@@ -1,6 +1,7 @@
 //! The settings as the rest of the program reads them: typed, checked, and made from the rows of `sections.rs`.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use log::LevelFilter;
 use super::layers::Origins;
 use super::record::Record;
 use super::sections;
+use super::upstream::Upstream;
 
 /// Everything that can be configured, checked. [`Config::default`] has the documented defaults.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +20,8 @@ pub struct Config {
     pub ask: Ask,
     pub watch: Watch,
     pub retention: Retention,
+    /// `session-buddy` first, then the others in the order of the file; also those that are not enabled.
+    pub upstreams: Vec<Upstream>,
 }
 
 /// `[daemon]`: the process itself.
@@ -87,8 +91,14 @@ impl From<&Origins> for Config {
             ask: Ask { timeout: origins.section(&sections::ASK).seconds("timeout_seconds") },
             watch: Watch { timeout: origins.section(&sections::WATCH).seconds("timeout_seconds") },
             retention: Retention::from(&origins.section(&sections::RETENTION)),
+            upstreams: upstreams(origins),
         }
     }
+}
+
+fn upstreams(origins: &Origins) -> Vec<Upstream> {
+    let session_buddy = Upstream::session_buddy(&origins.section(&sections::SESSION_BUDDY_POLLING));
+    iter::once(session_buddy).chain(origins.all(&sections::UPSTREAM).map(Upstream::from)).collect()
 }
 
 impl From<&Record> for Daemon {

@@ -16,11 +16,39 @@ pub enum Value {
     Choice(&'static str),
     Words(Vec<String>),
     Table(BTreeMap<String, String>),
+    Switch(bool),
+    Text(String),
+    Secret(Secret),
+}
+
+/// A text that is used and never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// What is shown instead.
+    pub const SHOWN: &'static str = "(set)";
+
+    pub(super) fn new(text: &str) -> Secret {
+        Secret(text.to_owned())
+    }
+
+    /// The text itself, for whoever has to prove something with it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Secret::SHOWN)
+    }
 }
 
 /// What somebody wrote, before it is known whether it will do.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Given {
+    Switch(bool),
     Whole(i128),
     Fraction(f64),
     Text(String),
@@ -33,6 +61,7 @@ pub(super) enum Given {
 impl Given {
     pub(super) fn type_name(&self) -> &'static str {
         match self {
+            Given::Switch(_) => "a truth value",
             Given::Whole(_) | Given::Fraction(_) => "a number",
             Given::Text(_) => "a text",
             Given::List(_) => "a list",
@@ -44,7 +73,7 @@ impl Given {
     pub(super) fn from_json(value: serde_json::Value) -> Given {
         match value {
             serde_json::Value::Null => Given::Other("null"),
-            serde_json::Value::Bool(_) => Given::Other("a truth value"),
+            serde_json::Value::Bool(on) => Given::Switch(on),
             serde_json::Value::Number(number) => match number.as_i128() {
                 Some(whole) => Given::Whole(whole),
                 None => Given::Fraction(number.as_f64().unwrap_or(f64::NAN)),
@@ -71,6 +100,7 @@ impl Value {
     pub(super) fn to_plain_text(&self) -> String {
         match self {
             Value::Choice(name) => (*name).to_owned(),
+            Value::Text(text) => text.clone(),
             Value::Address(Some(address)) => address.to_string(),
             Value::Address(None) => "none".to_owned(),
             other => other.to_string(),
@@ -91,6 +121,9 @@ impl fmt::Display for Value {
             Value::Address(Some(address)) => write!(f, "\"{address}\""),
             Value::Address(None) => f.write_str("\"none\""),
             Value::Choice(name) => write!(f, "\"{name}\""),
+            Value::Switch(on) => write!(f, "{on}"),
+            Value::Text(text) => f.write_str(&toml_text(text)),
+            Value::Secret(_) => f.write_str(&toml_text(Secret::SHOWN)),
             Value::Words(words) => {
                 let words: Vec<String> = words.iter().map(|word| toml_text(word)).collect();
                 write!(f, "[{}]", words.join(", "))

@@ -6,7 +6,12 @@ use std::time::Duration;
 use crate::config::{Entry, OnCrash};
 
 /// A system file, a user file and an environment, and what comes of them.
-fn load(system: &str, user: &str, environment: &[(&str, &str)], flags: &Overrides) -> Result<Loaded, String> {
+pub(in crate::config) fn load(
+    system: &str,
+    user: &str,
+    environment: &[(&str, &str)],
+    flags: &Overrides,
+) -> Result<Loaded, String> {
     let dir = tempfile::tempdir().unwrap();
     let (system_file, user_file) = (dir.path().join("system.toml"), dir.path().join("user.toml"));
     fs::write(&system_file, system).unwrap();
@@ -24,17 +29,17 @@ fn load(system: &str, user: &str, environment: &[(&str, &str)], flags: &Override
 }
 
 /// Every setting and where it came from.
-fn entries(loaded: &Loaded) -> impl Iterator<Item = (String, String)> {
+pub(in crate::config) fn entries(loaded: &Loaded) -> impl Iterator<Item = (String, String)> {
     let of_record = |record: &Record| {
         let section = record.section.name;
         let entry = move |entry: &Entry| (format!("{section}.{}", entry.row.name), entry.origin.to_string());
         record.entries.iter().map(entry).collect::<Vec<_>>()
     };
-    loaded.origins.records().iter().flat_map(of_record)
+    SECTIONS.iter().flat_map(|&section| loaded.origins.all(section)).flat_map(of_record)
 }
 
 #[track_caller]
-fn problems(user: &str, expected: &[&str]) {
+pub(in crate::config) fn problems(user: &str, expected: &[&str]) {
     let told = load("", user, &[], &Overrides::default()).map(|_| ()).unwrap_err();
     assert_eq!(told.lines().collect::<Vec<_>>(), expected, "of:\n{user}");
 }
