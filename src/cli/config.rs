@@ -133,6 +133,7 @@ fn to_json(value: &Value) -> serde_json::Value {
         Value::Table(table) => json!(table),
         Value::Switch(on) => json!(on),
         Value::Text(text) => json!(text),
+        Value::Number(number) => json!(number),
         Value::Secret(_) => json!(Secret::SHOWN),
     }
 }
@@ -192,6 +193,7 @@ mod tests {
 
     #[test]
     fn a_list_of_none_is_an_empty_array() {
-        assert_eq!(document(&read("").origins, false)["upstream"], json!([]));
+        let shown = document(&read("").origins, false);
+        assert_eq!((&shown["upstream"], &shown["alert"]), (&json!([]), &json!([])));
     }
 }

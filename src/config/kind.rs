@@ -11,6 +11,8 @@ const ENTRIES_MAX: usize = 256;
 const ID_BYTES_MAX: usize = 64;
 /// Longest name of a tool.
 const TOOL_BYTES_MAX: usize = 128;
+/// Longest name of a metric.
+const METRIC_BYTES_MAX: usize = 200;
 const SECRET_BYTES_MAX: usize = 4096;
 
 /// What a setting may be, and its default.
@@ -50,6 +52,10 @@ pub(super) enum Kind {
         default: &'static [&'static str],
     },
     Secret,
+    Metric,
+    Labels,
+    /// Not set unless somebody sets it.
+    Number,
 }
 
 impl Kind {
@@ -62,10 +68,10 @@ impl Kind {
             Kind::Words { default } | Kind::Tools { default } => {
                 Some(Value::Words(default.iter().map(|&word| word.to_owned()).collect()))
             }
-            Kind::Table => Some(Value::Table(BTreeMap::new())),
+            Kind::Table | Kind::Labels => Some(Value::Table(BTreeMap::new())),
             Kind::Switch { default } => Some(Value::Switch(default)),
             Kind::Endpoint { default } => default.map(|url| Value::Text(url.to_owned())),
-            Kind::Id | Kind::Secret => None,
+            Kind::Id | Kind::Secret | Kind::Metric | Kind::Number => None,
         }
     }
 
@@ -89,32 +95,40 @@ impl Kind {
             }
             Kind::Endpoint { .. } => "an http or https URL with a host, like \"http://localhost:8678/mcp\"".to_owned(),
             Kind::Tools { .. } => "a list of names of tools, each of them once".to_owned(),
+            Kind::Metric => "the name of a metric, like \"session_buddy.sessions.active\"".to_owned(),
+            Kind::Labels => "a table of label names and texts".to_owned(),
+            Kind::Number => "a finite number".to_owned(),
             Kind::Secret => "a text of 1 to 4096 visible ASCII characters".to_owned(),
         }
     }
 
     /// Whether somebody has to give one, because there is no default and it cannot be left out.
     pub(super) fn is_required(&self) -> bool {
-        matches!(self, Kind::Id | Kind::Endpoint { default: None })
+        matches!(self, Kind::Id | Kind::Metric | Kind::Endpoint { default: None })
     }
 
     /// Reads what stands in an environment variable or after a flag, where everything is text.
     pub(super) fn read_text(&self, text: &str) -> Result<Given, String> {
         let text = text.trim();
         match self {
-            Kind::Seconds { .. } | Kind::Count { .. } => match (text.parse::<i128>(), text.parse::<f64>()) {
-                (Ok(whole), _) => Ok(Given::Whole(whole)),
-                (_, Ok(fraction)) => Ok(Given::Fraction(fraction)),
-                _ => Ok(Given::Text(text.to_owned())),
-            },
-            Kind::Address { .. } | Kind::Choice { .. } | Kind::Endpoint { .. } | Kind::Id | Kind::Secret => {
-                Ok(Given::Text(text.to_owned()))
+            Kind::Seconds { .. } | Kind::Count { .. } | Kind::Number => {
+                match (text.parse::<i128>(), text.parse::<f64>()) {
+                    (Ok(whole), _) => Ok(Given::Whole(whole)),
+                    (_, Ok(fraction)) => Ok(Given::Fraction(fraction)),
+                    _ => Ok(Given::Text(text.to_owned())),
+                }
             }
+            Kind::Address { .. }
+            | Kind::Choice { .. }
+            | Kind::Endpoint { .. }
+            | Kind::Id
+            | Kind::Metric
+            | Kind::Secret => Ok(Given::Text(text.to_owned())),
             Kind::Switch { .. } => Ok(read_switch(text)),
             Kind::Words { .. } | Kind::Tools { .. } if !text.starts_with('[') => {
                 Ok(Given::List(text.split(',').map(|word| Given::Text(word.trim().to_owned())).collect()))
             }
-            Kind::Words { .. } | Kind::Tools { .. } | Kind::Table => match serde_json::from_str(text) {
+            Kind::Words { .. } | Kind::Tools { .. } | Kind::Table | Kind::Labels => match serde_json::from_str(text) {
                 Ok(json) => Ok(Given::from_json(json)),
                 Err(error) => Err(format!("must be {}, as JSON: {error}", self.expects())),
             },
@@ -149,7 +163,13 @@ impl Kind {
                 None => unfit(quoted(text)),
             },
             (Kind::Words { .. }, Given::List(items)) => check_words(items).or_else(unfit),
-            (Kind::Table, Given::Table(entries)) => check_table(entries).or_else(unfit),
+            (Kind::Table, Given::Table(entries)) => check_table(entries, is_variable).or_else(unfit),
+            (Kind::Labels, Given::Table(entries)) => check_table(entries, is_label).or_else(unfit),
+            (Kind::Metric, Given::Text(text)) if is_metric(text) => Ok(Value::Text(text.clone())),
+            (Kind::Metric, Given::Text(text)) => unfit(quoted(text)),
+            (Kind::Number, Given::Whole(whole)) => Ok(Value::Number(*whole as f64)),
+            (Kind::Number, Given::Fraction(number)) if number.is_finite() => Ok(Value::Number(*number)),
+            (Kind::Number, Given::Fraction(number)) => unfit(number.to_string()),
             (Kind::Switch { .. }, Given::Switch(on)) => Ok(Value::Switch(*on)),
             (Kind::Switch { .. }, Given::Text(text)) => unfit(quoted(text)),
             (Kind::Id, Given::Text(text)) if is_id(text) => Ok(Value::Text(text.clone())),
@@ -157,7 +177,7 @@ impl Kind {
             (Kind::Endpoint { .. }, Given::Text(text)) => check_endpoint(text).or_else(unfit),
             (Kind::Tools { .. }, Given::List(items)) => check_tools(items).or_else(unfit),
             (Kind::Secret, Given::Text(text)) => check_secret(text).or_else(unfit),
-            (Kind::Seconds { .. } | Kind::Count { .. }, Given::Text(text)) => unfit(quoted(text)),
+            (Kind::Seconds { .. } | Kind::Count { .. } | Kind::Number, Given::Text(text)) => unfit(quoted(text)),
             (_, other) => unfit(other.type_name().to_owned()),
         }
     }
@@ -249,13 +269,32 @@ fn check_words(items: &[Given]) -> Result<Value, String> {
     }
 }
 
-fn check_table(entries: &[(String, Given)]) -> Result<Value, String> {
+fn is_variable(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0'])
+}
+
+/// What Prometheus allows, but for names that it keeps for itself.
+fn is_label(name: &str) -> bool {
+    is_word(name, |byte| byte == b'_') && !name.starts_with("__")
+}
+
+/// What Prometheus allows, and dots.
+fn is_metric(name: &str) -> bool {
+    name.len() <= METRIC_BYTES_MAX && !name.starts_with('.') && is_word(name, |byte| matches!(byte, b'_' | b':' | b'.'))
+}
+
+fn is_word(name: &str, also: fn(u8) -> bool) -> bool {
+    let digit_first = name.starts_with(|first: char| first.is_ascii_digit());
+    !name.is_empty() && !digit_first && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || also(byte))
+}
+
+fn check_table(entries: &[(String, Given)], is_name: fn(&str) -> bool) -> Result<Value, String> {
     if entries.len() > ENTRIES_MAX {
         return Err(format!("{} of them", entries.len()));
     }
     let mut table = BTreeMap::new();
     for (name, value) in entries {
-        if name.is_empty() || name.contains(['=', '\0']) {
+        if !is_name(name) {
             return Err(format!("a table with the name {}", quoted(name)));
         }
         match value {

@@ -1,6 +1,7 @@
 //! Settings: one table says what there is, and every layer (files, environment, flags) is read and checked against it.
 //! All problems are told at once, each with its place, and each value knows where it came from.
 
+mod alert;
 mod endpoint;
 mod environment;
 mod file;
@@ -15,6 +16,7 @@ mod suggest;
 mod upstream;
 mod value;
 
+pub use alert::{Alert, Bound};
 pub use layers::{Loaded, Origins, Overrides, Sources};
 pub use problems::{ConfigProblems, Place, Problem};
 pub use record::{Entry, Origin, Record};

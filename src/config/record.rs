@@ -121,6 +121,14 @@ impl Record {
         }
     }
 
+    pub(super) fn number(&self, name: &str) -> Option<f64> {
+        match self.value(name) {
+            Some(Value::Number(number)) => Some(*number),
+            None => None,
+            other => misread(name, other),
+        }
+    }
+
     pub(super) fn secret(&self, name: &str) -> Option<Secret> {
         match self.value(name) {
             Some(Value::Secret(secret)) => Some(secret.clone()),

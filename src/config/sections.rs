@@ -3,8 +3,8 @@
 
 use super::kind::Kind;
 use super::record::Record;
-use super::upstream;
 use super::value::Value;
+use super::{alert, upstream};
 
 /// A section of the file.
 #[derive(Debug)]
@@ -122,7 +122,8 @@ pub(super) const ORIGINAL_PREFIX: &str = "MAHAVISHNU_";
 const SECONDS_PER_WEEK: f64 = 604_800.0;
 
 /// Every section, in the order of the man page.
-pub static SECTIONS: &[&Section] = &[&DAEMON, &EXECUTOR, &ASK, &WATCH, &RETENTION, &SESSION_BUDDY_POLLING, &UPSTREAM];
+pub static SECTIONS: &[&Section] =
+    &[&DAEMON, &EXECUTOR, &ASK, &WATCH, &RETENTION, &SESSION_BUDDY_POLLING, &UPSTREAM, &ALERT];
 
 pub(super) static DAEMON: Section = Section {
     name: "daemon",
@@ -350,6 +351,52 @@ const POLLING: &[Row] = &[
         },
     },
 ];
+
+/// A rule over one metric.
+pub(super) static ALERT: Section = Section {
+    name: "alert",
+    list: Some(List { most: 256, fault: alert::fault }),
+    rows: &[
+        Row { name: "name", flag: None, about: "What it is called, here and wherever it is raised.", kind: Kind::Id },
+        Row {
+            name: "metric",
+            flag: None,
+            about: "What is looked at, as Prometheus names it or with dots.",
+            kind: Kind::Metric,
+        },
+        Row {
+            name: "labels",
+            flag: None,
+            about: "What a series must have to be looked at; all series of the metric when there are none.",
+            kind: Kind::Labels,
+        },
+        Row {
+            name: "above",
+            flag: None,
+            about: "It is raised when the number is greater than this; either this or below.",
+            kind: Kind::Number,
+        },
+        Row {
+            name: "below",
+            flag: None,
+            about: "It is raised when the number is less than this; either this or above.",
+            kind: Kind::Number,
+        },
+        Row {
+            name: "clear",
+            flag: None,
+            about: "How far the number must come back until it is cleared; unset, to the threshold.",
+            kind: Kind::Number,
+        },
+        Row {
+            name: "hold_seconds",
+            flag: None,
+            about: "How long the threshold must be crossed without a break before it is raised.",
+            kind: Kind::Seconds { default: 0.0, least: 0.0, most: 86400.0 },
+        },
+    ],
+    ..PLAIN
+};
 
 #[cfg(test)]
 mod tests {

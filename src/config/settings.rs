@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use super::alert::Alert;
 use super::layers::Origins;
 use super::record::Record;
 use super::sections;
@@ -22,6 +23,8 @@ pub struct Config {
     pub retention: Retention,
     /// `session-buddy` first, then the others in the order of the file; also those that are not enabled.
     pub upstreams: Vec<Upstream>,
+    /// In the order of the file.
+    pub alerts: Vec<Alert>,
 }
 
 /// `[daemon]`: the process itself.
@@ -92,6 +95,7 @@ impl From<&Origins> for Config {
             watch: Watch { timeout: origins.section(&sections::WATCH).seconds("timeout_seconds") },
             retention: Retention::from(&origins.section(&sections::RETENTION)),
             upstreams: upstreams(origins),
+            alerts: origins.all(&sections::ALERT).map(Alert::from).collect(),
         }
     }
 }

@@ -19,6 +19,7 @@ pub enum Value {
     Switch(bool),
     Text(String),
     Secret(Secret),
+    Number(f64),
 }
 
 /// A text that is used and never shown.
@@ -123,6 +124,8 @@ impl fmt::Display for Value {
             Value::Choice(name) => write!(f, "\"{name}\""),
             Value::Switch(on) => write!(f, "{on}"),
             Value::Text(text) => f.write_str(&toml_text(text)),
+            // With a point or an exponent, so that it is a float of TOML however long it is.
+            Value::Number(number) => write!(f, "{number:?}"),
             Value::Secret(_) => f.write_str(&toml_text(Secret::SHOWN)),
             Value::Words(words) => {
                 let words: Vec<String> = words.iter().map(|word| toml_text(word)).collect();
