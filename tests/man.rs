@@ -12,10 +12,11 @@ mod source;
 mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::process::Command;
 
 use claude_comms::cli;
-use claude_comms::config::{SETTINGS, Setting};
+use claude_comms::config::{Config, Loaded, Overrides, SECTIONS, Setting, Sources, settings};
 use page::{Page, Part, Usage, usages};
 
 /// Variables that are no settings and have no underscore to be known by.
@@ -179,8 +180,9 @@ fn check_item(name: &str, argument: &clap::Arg, item: &Part<'_>) {
 /// What holds without the flag: the definition says it, or the setting that the flag is for.
 fn default_of(argument: &clap::Arg) -> Option<String> {
     let flag = format!("--{}", argument.get_long()?);
-    let setting = SETTINGS.iter().find(|setting| setting.flag == Some(&flag));
-    let of_setting = setting.and_then(Setting::default).map(|value| value.to_string().trim_matches('"').to_owned());
+    let setting = settings().find(|setting| setting.row.flag == Some(&flag));
+    let of_setting =
+        setting.and_then(|setting| setting.default()).map(|value| value.to_string().trim_matches('"').to_owned());
     let of_flag = argument.get_default_values().first().map(|value| value.to_string_lossy().into_owned());
     of_setting.or(of_flag.filter(|_| argument.get_action().takes_values()))
 }
@@ -209,29 +211,89 @@ fn every_setting_is_described_with_all_that_its_row_says() {
     let mut written = Vec::new();
     for section in page.section("SETTINGS").subsections() {
         let name = section.head.trim_matches(['[', ']']);
+        let known = SECTIONS.iter().find(|known| known.name == name).unwrap_or_else(|| panic!("there is no {name}"));
+        assert_eq!(section.head, known.heading());
         for item in section.items() {
             let key = format!("{name}.{}", item.head.strip_prefix("Ic ").unwrap());
-            let setting = SETTINGS.iter().find(|setting| setting.key() == key);
-            check_setting(setting.unwrap_or_else(|| panic!("there is no setting {key}")), &item);
+            let setting = settings().find(|setting| setting.key() == key);
+            check_setting(&setting.unwrap_or_else(|| panic!("there is no setting {key}")), &item);
             written.push(key);
         }
     }
-    assert_same("settings", SETTINGS.iter().map(Setting::key), written);
+    assert_same("settings", settings().map(|setting| setting.key()), written);
 }
 
 fn check_setting(setting: &Setting, item: &Part<'_>) {
     let key = setting.key();
     let kind = setting.expects();
     assert_eq!(item.line_after("Type: "), Some(kind.as_str()), "the type of {key}");
-    let default = setting.default().map_or_else(|| "not set".to_owned(), |value| value.to_string());
+    let absent = if setting.is_required() { "none; it must be given" } else { "not set" };
+    let default = setting.default().map_or_else(|| absent.to_owned(), |value| value.to_string());
     assert_eq!(item.line_after("Default: "), Some(default.as_str()), "the default of {key}");
-    assert!(item.has_line(&format!(".Ev {} .", setting.environment_name())), "the variable of {key}");
-    match setting.flag {
+    let variables = setting.environment_names();
+    let written = item
+        .lines
+        .iter()
+        .skip_while(|line| *line != "Environment:")
+        .skip(1)
+        .map_while(|line| line.strip_prefix(".Ev "));
+    let written: Vec<&str> = written.map(|name| name.trim_end_matches([' ', ',', '.'])).collect();
+    assert_eq!(written, variables, "the variables of {key}");
+    assert_eq!(item.has_line("Environment: none."), variables.is_empty(), "the variables of {key}");
+    match setting.row.flag {
         None => assert!(item.has_line("Flag: none."), "the flag of {key}"),
         Some(flag) => {
             let flag = flag.trim_start_matches('-');
             assert!(item.has_line("Flag:") && item.has_line(&format!(".Fl Fl {flag} .")), "the flag of {key}");
         }
+    }
+}
+
+/// What comes of a display of the configuration's page as the user's file.
+fn load_example(text: &str) -> Loaded {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.toml");
+    fs::write(&file, text).unwrap();
+    let sources = Sources { user_file: Some(file), ..Sources::default() };
+    Config::load(&sources, &Overrides::default()).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+}
+
+#[test]
+fn every_example_of_a_configuration_is_a_good_one() {
+    let page = Page::read("claude-comms.conf.5");
+    let examples: Vec<String> = page.displays().iter().map(|lines| lines.join("\n")).collect();
+    let files: Vec<&String> =
+        examples.iter().filter(|text| text.contains('[') && !text.contains("claude-comms ")).collect();
+    assert!(files.len() > 6, "only {} examples were found", files.len());
+    for text in files {
+        load_example(text);
+    }
+}
+
+#[test]
+fn the_profiles_of_the_original_give_what_they_say() {
+    let page = Page::read("claude-comms.conf.5");
+    // Enabled, seconds between cycles and for a call, retries, and failures that open the breaker.
+    for (profile, expected) in [
+        ("# development", (true, 10, 10, 3, 5)),
+        ("# production", (true, 60, 10, 5, 10)),
+        ("# testing", (false, 30, 10, 3, 5)),
+        ("# high-frequency", (true, 5, 3, 3, 5)),
+    ] {
+        let display = page.displays().into_iter().find(|lines| lines[0] == profile).unwrap();
+        let loaded = load_example(&display.join("\n"));
+        let upstream = &loaded.config.upstreams[0];
+        let read = (
+            upstream.enabled,
+            upstream.interval.as_secs(),
+            upstream.timeout.as_secs(),
+            upstream.max_retries,
+            upstream.circuit_breaker_threshold,
+        );
+        assert_eq!(read, expected, "{profile}");
+        assert_eq!((upstream.retry_delay.as_secs(), upstream.metrics_to_collect.len()), (5, 4), "{profile}");
+        // All that are on can need more than a cycle has.
+        assert_eq!(loaded.warnings.len(), usize::from(upstream.enabled), "{profile}");
     }
 }
 
@@ -258,7 +320,7 @@ fn every_variable_of_the_environment_is_described() {
         .flat_map(|page| page.section("ENVIRONMENT").items().into_iter().flat_map(|item| item.head_arguments("Ev")));
     let to_explain = read.iter().map(String::as_str).filter(|name| !ONLY_REMOVED.contains(name));
     assert_same("variables with an item", to_explain, explained);
-    let settings = SETTINGS.iter().map(Setting::environment_name);
+    let settings = settings().flat_map(|setting| setting.environment_names());
     let written = pages.iter().flat_map(|page| page.arguments("Ev")).map(ToOwned::to_owned);
     let written = written.filter(|name| !ANY_SETTING.contains(&name.as_str()));
     assert_same("variables", read.iter().cloned().chain(settings), written);

@@ -1,6 +1,5 @@
 //! `config`: whether the configuration is good, and what it comes to.
 
-use std::collections::BTreeMap;
 use std::env;
 
 use clap::Subcommand;
@@ -9,7 +8,9 @@ use serde_json::{Map, json};
 use super::exit::{Failure, OK, Outcome};
 use super::output::Output;
 use super::session::Session;
-use crate::config::{Config, Entry, Loaded, Overrides, Sources, Value};
+use crate::config::{
+    Config, Entry, Loaded, Origins, Overrides, Problem, Record, SECTIONS, Secret, Section, Sources, Value,
+};
 use crate::service::Paths;
 
 pub(super) const EXAMPLES: &str = "\
@@ -42,7 +43,7 @@ pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
         loaded => loaded?,
     };
     match verb {
-        Verb::Check => tell_good(&paths, &mut session.output)?,
+        Verb::Check => tell_good(&paths, &loaded.warnings, &mut session.output)?,
         Verb::Show { origin } => show(&loaded, origin, &mut session.output)?,
     }
     Ok(OK)
@@ -59,36 +60,44 @@ pub(super) fn load(paths: &Paths, overrides: &Overrides) -> Result<Loaded, Failu
     Ok(Config::load(&sources, overrides)?)
 }
 
-fn tell_good(paths: &Paths, output: &mut Output) -> Result<(), Failure> {
+fn tell_good(paths: &Paths, warnings: &[Problem], output: &mut Output) -> Result<(), Failure> {
     let files = [&paths.system_config, &paths.config_file];
     let files: Vec<String> =
         files.into_iter().flatten().filter(|file| file.exists()).map(|file| file.display().to_string()).collect();
     if output.json {
-        return output.json(&json!({"ok": true, "files": files}));
+        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        return output.json(&json!({"ok": true, "files": files, "warnings": warnings}));
+    }
+    for warning in warnings {
+        output.say(format_args!("warning: {warning}"));
     }
     let read = if files.is_empty() { "there is no file; defaults hold".to_owned() } else { files.join(", ") };
     output.paragraph(&format!("the configuration is good ({read})\n"))
 }
 
 fn show(loaded: &Loaded, origin: bool, output: &mut Output) -> Result<(), Failure> {
-    let entries = loaded.origins.entries();
     if output.json {
-        return output.json(&document(entries, origin));
+        return output.json(&document(&loaded.origins, origin));
     }
-    let mut section = "";
-    for entry in entries {
-        if entry.setting.section != section {
-            let gap = if section.is_empty() { "" } else { "\n" };
-            section = entry.setting.section;
-            output.line(format_args!("{gap}[{section}]"))?;
+    for (at, &section) in SECTIONS.iter().enumerate() {
+        let mut gap = if at == 0 { "" } else { "\n" };
+        let heading = section.heading();
+        if loaded.origins.all(section).next().is_none() {
+            output.line(format_args!("{gap}# there is no {heading}"))?;
         }
-        output.paragraph(&line(entry, origin))?;
+        for record in loaded.origins.all(section) {
+            output.line(format_args!("{gap}{heading}"))?;
+            gap = "\n";
+            for entry in &record.entries {
+                output.paragraph(&line(entry, origin))?;
+            }
+        }
     }
     Ok(())
 }
 
 fn line(entry: &Entry, origin: bool) -> String {
-    let name = entry.setting.name;
+    let name = entry.row.name;
     let setting = match &entry.value {
         Some(value) => format!("{name} = {value}"),
         None => format!("# {name} is not set"),
@@ -96,14 +105,21 @@ fn line(entry: &Entry, origin: bool) -> String {
     if origin && entry.value.is_some() { format!("{setting}  # {}\n", entry.origin) } else { format!("{setting}\n") }
 }
 
-fn document(entries: &[Entry], origin: bool) -> serde_json::Value {
-    let mut sections: BTreeMap<&str, Map<String, serde_json::Value>> = BTreeMap::new();
-    for entry in entries {
+fn document(origins: &Origins, origin: bool) -> serde_json::Value {
+    let shown = |section: &'static Section| {
+        let mut objects = origins.all(section).map(|record| object(record, origin).into());
+        if section.is_list() { objects.collect::<Vec<_>>().into() } else { objects.next().unwrap_or_default() }
+    };
+    let sections = SECTIONS.iter().map(|&section| (section.name.to_owned(), shown(section)));
+    sections.collect::<Map<_, _>>().into()
+}
+
+fn object(record: &Record, origin: bool) -> Map<String, serde_json::Value> {
+    let shown = |entry: &Entry| {
         let value = entry.value.as_ref().map_or(serde_json::Value::Null, to_json);
-        let shown = if origin { json!({"value": value, "origin": entry.origin.to_string()}) } else { value };
-        sections.entry(entry.setting.section).or_default().insert(entry.setting.name.to_owned(), shown);
-    }
-    json!(sections)
+        if origin { json!({"value": value, "origin": entry.origin.to_string()}) } else { value }
+    };
+    record.entries.iter().map(|entry| (entry.row.name.to_owned(), shown(entry))).collect()
 }
 
 fn to_json(value: &Value) -> serde_json::Value {
@@ -115,6 +131,10 @@ fn to_json(value: &Value) -> serde_json::Value {
         Value::Choice(name) => json!(name),
         Value::Words(words) => json!(words),
         Value::Table(table) => json!(table),
+        Value::Switch(on) => json!(on),
+        Value::Text(text) => json!(text),
+        Value::Number(number) => json!(number),
+        Value::Secret(_) => json!(Secret::SHOWN),
     }
 }
 
@@ -130,8 +150,8 @@ mod tests {
     #[test]
     fn what_is_shown_is_toml_that_says_the_same() {
         let loaded = loaded("2.5");
-        let text: String =
-            loaded.origins.entries().iter().filter(|e| e.setting.section == "daemon").map(|e| line(e, true)).collect();
+        let daemon = loaded.origins.all(SECTIONS[0]).next().unwrap();
+        let text: String = daemon.entries.iter().map(|entry| line(entry, true)).collect();
         let table: toml::Table = text.parse().unwrap();
         assert_eq!(table["interval_seconds"].as_float(), Some(2.5));
         assert!(text.contains("interval_seconds = 2.5  # --interval\n"), "{text}");
@@ -141,10 +161,39 @@ mod tests {
     #[test]
     fn programs_get_sections_of_values() {
         let loaded = loaded("2.5");
-        let shown = document(loaded.origins.entries(), false);
+        let shown = document(&loaded.origins, false);
         assert_eq!(shown["daemon"]["interval_seconds"], json!(2.5));
         assert_eq!(shown["executor"]["on_crash"], serde_json::Value::Null);
-        let shown = document(loaded.origins.entries(), true);
+        let shown = document(&loaded.origins, true);
         assert_eq!(shown["daemon"]["interval_seconds"], json!({"value": 2.5, "origin": "--interval"}));
+    }
+
+    /// What comes of `text` as the user's file.
+    fn read(text: &str) -> Loaded {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let sources = Sources { user_file: Some(file.path().to_owned()), ..Sources::default() };
+        Config::load(&sources, &Overrides::default()).unwrap()
+    }
+
+    #[test]
+    fn lists_are_shown_as_arrays_without_their_tokens() {
+        let loaded = read("[[upstream]]\nname = \"a\"\nendpoint = \"http://h\"\ntoken = \"hunter2\"\n");
+        let shown = document(&loaded.origins, false);
+        assert_eq!(shown["upstream"][0]["name"], json!("a"));
+        assert_eq!(shown["upstream"][0]["token"], json!("(set)"));
+        assert_eq!(shown["upstream"][0]["enabled"], json!(true));
+        assert_eq!(shown["session_buddy_polling"]["enabled"], json!(false));
+        let origin = document(&loaded.origins, true)["upstream"][0]["token"]["origin"].clone();
+        assert!(origin.as_str().unwrap().ends_with(":4:9"), "{origin}");
+        let record = loaded.origins.all(Section::named("upstream").unwrap()).next().unwrap();
+        let text: String = record.entries.iter().map(|entry| line(entry, false)).collect();
+        assert!(text.contains("token = \"(set)\"\n") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn a_list_of_none_is_an_empty_array() {
+        let shown = document(&read("").origins, false);
+        assert_eq!((&shown["upstream"], &shown["alert"]), (&json!([]), &json!([])));
     }
 }

@@ -8,10 +8,11 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::layers::Layer;
+use super::layers::{Layer, Listed, Written};
+use super::misspelt::{outside, unknown_field, unknown_section};
 use super::problems::{Place, Problem};
-use super::settings::{SETTINGS, Setting};
-use super::suggest::nearest;
+use super::record::Record;
+use super::sections::{Section, Setting, settings};
 use super::value::{Given, quoted};
 
 /// No configuration that a person wrote is larger, in bytes.
@@ -46,7 +47,7 @@ fn contents(path: &Path) -> io::Result<Vec<u8>> {
 /// Reads what the file at `path` contains.
 pub(super) fn parse(path: &Path, bytes: &[u8]) -> Layer {
     let text = String::from_utf8_lossy(bytes);
-    let mut reading = Reading { path, text: &text, layer: Layer::default() };
+    let mut reading = Reading { path, text: &text, layer: Layer::default(), spelt: Vec::new() };
     if let Err(error) = std::str::from_utf8(bytes) {
         reading.complain(error.valid_up_to()..error.valid_up_to(), "this is not UTF-8".to_owned());
         return reading.layer;
@@ -75,6 +76,8 @@ struct Reading<'a> {
     path: &'a Path,
     text: &'a str,
     layer: Layer,
+    /// Keys that can be spelt in two ways, and where they stand.
+    spelt: Vec<(Setting, Place)>,
 }
 
 impl Reading<'_> {
@@ -103,32 +106,132 @@ impl Reading<'_> {
     }
 
     fn section(&mut self, name: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) {
-        let section = name.get_ref().as_ref();
-        let known = SETTINGS.iter().any(|setting| setting.section == section);
-        match value.get_ref() {
-            DeValue::Table(fields) if known => {
+        let word = name.get_ref().as_ref();
+        let flat = settings().find(|setting| setting.flat_name().is_some_and(|flat| flat == word));
+        match (Section::named(word), flat, value.get_ref()) {
+            (Some(section), _, DeValue::Array(items)) if section.is_list() => self.list(section, items),
+            (Some(section), _, _) if section.is_list() => {
+                let heading = section.heading();
+                self.complain(name.span(), format!("{word} is a list: write {heading} on a line before each"));
+            }
+            (Some(section), _, DeValue::Table(fields)) => {
                 for (field, value) in fields {
-                    self.field(section, field, value);
+                    let written = self.field(section, field, value);
+                    self.layer.written.extend(written);
                 }
             }
-            DeValue::Table(_) => self.complain(name.span(), unknown_section(section)),
-            _ if known => {
-                self.complain(name.span(), format!("{section} is a section: write [{section}] on a line of its own"));
+            (Some(section), _, _) => {
+                let heading = section.heading();
+                self.complain(name.span(), format!("{word} is a section: write {heading} on a line of its own"));
             }
-            _ => self.complain(name.span(), outside(section)),
+            (None, Some(setting), _) => {
+                let written = self.value(setting, name, value);
+                self.layer.written.extend(written);
+            }
+            (None, None, value) if is_heading(value) => self.complain(name.span(), unknown_section(word)),
+            (None, None, _) => self.complain(name.span(), outside(word)),
         }
     }
 
-    fn field(&mut self, section: &str, name: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) {
-        let Some(setting) = Setting::find(section, name.get_ref()) else {
-            return self.complain(name.span(), unknown_field(section, name.get_ref()));
+    fn field(
+        &mut self,
+        section: &'static Section,
+        name: &Spanned<DeString<'_>>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<Written> {
+        let Some(setting) = section.setting(name.get_ref()) else {
+            self.complain(name.span(), unknown_field(section, name.get_ref()));
+            return None;
         };
+        self.value(setting, name, value)
+    }
+
+    fn value(
+        &mut self,
+        setting: Setting,
+        name: &Spanned<DeString<'_>>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<Written> {
+        if setting.flat_name().is_some() {
+            self.spell(setting, self.place(&name.span()));
+        }
         // The parser stands in nothing for what it could not read.
         if value.span().is_empty() {
-            return;
+            return None;
         }
         let place = self.place(&value.span());
-        self.layer.take(setting, &given(value.get_ref()), place);
+        self.layer.accept(setting, &given(value.get_ref()), place)
+    }
+
+    /// The parser finds a key that is there twice, but not one that is spelt in two ways.
+    fn spell(&mut self, setting: Setting, place: Place) {
+        let again = self.spelt.iter().find(|(other, _)| other.key() == setting.key());
+        if let Some((_, other)) = again {
+            let (first, second) = if *other < place { (other, &place) } else { (&place, other) };
+            let sentence = format!("{} is set already, at {first}", setting.key());
+            self.layer.problems.push(Problem { place: second.clone(), sentence });
+        }
+        self.spelt.push((setting, place));
+    }
+
+    fn list(&mut self, section: &'static Section, items: &[Spanned<DeValue<'_>>]) {
+        let most = section.list.as_ref().map_or(0, |list| list.most);
+        if let Some(beyond) = items.get(most) {
+            self.complain(beyond.span(), format!("there may be at most {most} of {}", section.heading()));
+        }
+        let mut records: Vec<Record> = Vec::new();
+        for item in items.iter().take(most) {
+            let Some(record) = self.item(section, item) else { continue };
+            self.compare_names(&records, &record);
+            records.push(record);
+        }
+        self.layer.lists.push(Listed { section, records });
+    }
+
+    fn item(&mut self, section: &'static Section, item: &Spanned<DeValue<'_>>) -> Option<Record> {
+        let DeValue::Table(fields) = item.get_ref() else {
+            self.complain(item.span(), format!("{} must be a table", section.heading()));
+            return None;
+        };
+        let place = self.place(&item.span());
+        let mut record = Record { place: Some(place.clone()), ..Record::defaults(section) };
+        let mut sound = true;
+        for (name, value) in fields {
+            match self.field(section, name, value) {
+                Some(Written { setting, value, place }) => record.set(setting.row, value, place),
+                None => sound = false,
+            }
+        }
+        for row in section.rows().filter(|row| row.kind.is_required()) {
+            if !fields.keys().any(|name| name.get_ref() == row.name) {
+                let sentence = format!("{} needs {}, {}", section.heading(), row.name, row.kind.expects());
+                self.layer.problems.push(Problem { place: place.clone(), sentence });
+                sound = false;
+            }
+        }
+        if let Some((name, sentence)) = section.list.as_ref().filter(|_| sound).and_then(|list| (list.fault)(&record)) {
+            self.layer.problems.push(Problem { place: record.place_of(name).unwrap_or(place), sentence });
+        }
+        Some(record)
+    }
+
+    fn compare_names(&mut self, before: &[Record], record: &Record) {
+        let Some((name, place)) = record.name() else { return };
+        let same = before.iter().filter_map(Record::name).find(|(other, _)| *other == name);
+        if let Some((_, first)) = same {
+            let sentence = format!("{} {} is there already, at {first}", record.section.heading(), quoted(name));
+            self.layer.problems.push(Problem { place: place.clone(), sentence });
+        }
+    }
+}
+
+/// Whether it is what follows a `[heading]` or a `[[heading]]`.
+fn is_heading(value: &DeValue<'_>) -> bool {
+    let is_table = |item: &Spanned<DeValue<'_>>| matches!(item.get_ref(), DeValue::Table(_));
+    match value {
+        DeValue::Table(_) => true,
+        DeValue::Array(items) => !items.is_empty() && items.iter().all(is_table),
+        _ => false,
     }
 }
 
@@ -143,43 +246,11 @@ fn given(value: &DeValue<'_>) -> Given {
             }
         }
         DeValue::Float(float) => Given::Fraction(float.as_str().parse().unwrap_or(f64::NAN)),
-        DeValue::Boolean(_) => Given::Other("a truth value"),
+        DeValue::Boolean(on) => Given::Switch(*on),
         DeValue::Datetime(_) => Given::Other("a date"),
         DeValue::Array(items) => Given::List(items.iter().map(|item| given(item.get_ref())).collect()),
         DeValue::Table(entries) => Given::Table(
             entries.iter().map(|(key, value)| (key.get_ref().to_string(), given(value.get_ref()))).collect(),
         ),
-    }
-}
-
-fn unknown_section(section: &str) -> String {
-    let unknown = format!("there is no section {}", quoted(section));
-    match nearest(section, SETTINGS.iter().map(|setting| setting.section)) {
-        Some(near) => format!("{unknown}; did you mean [{near}]?"),
-        None => unknown,
-    }
-}
-
-fn unknown_field(section: &str, name: &str) -> String {
-    let unknown = format!("there is no setting {} in [{section}]", quoted(name));
-    let here = SETTINGS.iter().filter(|setting| setting.section == section).map(|setting| setting.name);
-    if let Some(near) = nearest(name, here) {
-        return format!("{unknown}; did you mean {near}?");
-    }
-    match SETTINGS.iter().find(|setting| setting.name == name) {
-        Some(elsewhere) => format!("{unknown}; it belongs in [{}]", elsewhere.section),
-        None => unknown,
-    }
-}
-
-/// What to say about a value before the first section.
-fn outside(name: &str) -> String {
-    let stray = format!("{} stands outside of any section", quoted(name));
-    match nearest(name, SETTINGS.iter().map(|setting| setting.name)) {
-        Some(near) => {
-            let home = SETTINGS.iter().find(|setting| setting.name == near).map_or("", |setting| setting.section);
-            format!("{stray}; {near} belongs in [{home}]")
-        }
-        None => stray,
     }
 }

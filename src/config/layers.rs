@@ -1,13 +1,14 @@
 //! The layers that settings come from, laid over each other, and where each value came from in the end.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::path::PathBuf;
 
 use super::problems::{ConfigProblems, Place, Problem};
-use super::settings::{Config, SETTINGS, Setting};
+use super::record::{Origin, Record};
+use super::sections::{SECTIONS, Section, Setting, settings};
+use super::settings::Config;
 use super::value::{Given, Value};
-use super::{environment, file};
+use super::{environment, file, sections};
 
 /// Where to read from. Nothing else is looked at.
 #[derive(Clone, Debug, Default)]
@@ -30,8 +31,8 @@ pub struct Overrides {
 impl Overrides {
     fn read(&self) -> Layer {
         let mut layer = Layer::default();
-        for setting in SETTINGS {
-            let Some(flag) = setting.flag else { continue };
+        for setting in settings() {
+            let Some(flag) = setting.row.flag else { continue };
             let text = match flag {
                 "--interval" => &self.interval,
                 "--max-messages" => &self.max_messages,
@@ -49,89 +50,88 @@ impl Overrides {
 /// One accepted value and its place.
 #[derive(Debug)]
 pub(super) struct Written {
-    pub(super) setting: &'static Setting,
-    value: Value,
-    place: Place,
+    pub(super) setting: Setting,
+    pub(super) value: Value,
+    pub(super) place: Place,
+}
+
+/// All of a list, as one source has it.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) section: &'static Section,
+    pub(super) records: Vec<Record>,
 }
 
 /// What one source says.
 #[derive(Debug, Default)]
 pub(super) struct Layer {
     pub(super) written: Vec<Written>,
+    pub(super) lists: Vec<Listed>,
     pub(super) problems: Vec<Problem>,
 }
 
 impl Layer {
-    pub(super) fn take(&mut self, setting: &'static Setting, given: &Given, place: Place) {
-        self.judge(setting, setting.kind.check(given), place);
+    /// A value that will do; complains of any other.
+    pub(super) fn accept(&mut self, setting: Setting, given: &Given, place: Place) -> Option<Written> {
+        self.judge(setting, setting.row.kind.check(given), place)
     }
 
-    pub(super) fn take_text(&mut self, setting: &'static Setting, text: &str, place: Place) {
-        let checked = setting.kind.read_text(text).and_then(|given| setting.kind.check(&given));
-        self.judge(setting, checked, place);
+    pub(super) fn take_text(&mut self, setting: Setting, text: &str, place: Place) {
+        let kind = &setting.row.kind;
+        let checked = kind.read_text(text).and_then(|given| kind.check(&given));
+        let written = self.judge(setting, checked, place);
+        self.written.extend(written);
     }
 
-    fn judge(&mut self, setting: &'static Setting, checked: Result<Value, String>, place: Place) {
+    fn judge(&mut self, setting: Setting, checked: Result<Value, String>, place: Place) -> Option<Written> {
         match checked {
-            Ok(value) => self.written.push(Written { setting, value, place }),
+            Ok(value) => Some(Written { setting, value, place }),
             Err(sentence) => {
                 let sentence = format!("{} {sentence}", setting.key());
                 self.problems.push(Problem { place, sentence });
+                None
             }
         }
     }
 }
 
-/// Where a value came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    Default,
-    Set(Place),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Origin::Default => f.write_str("default"),
-            Origin::Set(place) => write!(f, "{place}"),
-        }
-    }
-}
-
-/// One setting as it stands.
+/// Every setting as it stands.
 #[derive(Clone, Debug)]
-pub struct Entry {
-    pub setting: &'static Setting,
-    /// `None`: not set, and without a default.
-    pub value: Option<Value>,
-    pub origin: Origin,
-}
-
-/// Every setting as it stands, in the order of the table.
-#[derive(Clone, Debug)]
-pub struct Origins(Vec<Entry>);
+pub struct Origins(Vec<Record>);
 
 impl Origins {
-    fn defaults() -> Origins {
-        let entry = |setting: &'static Setting| Entry { setting, value: setting.default(), origin: Origin::Default };
-        Origins(SETTINGS.iter().map(entry).collect())
+    pub(super) fn defaults() -> Origins {
+        let once = SECTIONS.iter().filter(|section| !section.is_list());
+        Origins(once.map(|&section| Record::defaults(section)).collect())
     }
 
-    pub fn entries(&self) -> &[Entry] {
-        &self.0
+    /// Every record of a section: one, or as many as its list has, in their order.
+    pub fn all(&self, section: &'static Section) -> impl Iterator<Item = &Record> {
+        self.0.iter().filter(|record| record.section.name == section.name)
+    }
+
+    pub(super) fn section(&self, section: &'static Section) -> Record {
+        self.all(section).next().cloned().unwrap_or_else(|| Record::defaults(section))
     }
 
     /// Whether somebody wrote the setting `section.name` down, even if it is what the default says.
     pub fn is_explicit(&self, key: &str) -> bool {
-        self.0.iter().any(|entry| entry.setting.key() == key && entry.origin != Origin::Default)
+        let Some((section, name)) = key.split_once('.') else { return false };
+        let of_section = self.0.iter().filter(|record| record.section.name == section);
+        let mut entries = of_section.flat_map(|record| &record.entries).filter(|entry| entry.row.name == name);
+        entries.any(|entry| entry.origin != Origin::Default)
     }
 
     fn lay_over(&mut self, layer: Layer) {
         for Written { setting, value, place } in layer.written {
-            if let Some(entry) = self.0.iter_mut().find(|entry| std::ptr::eq(entry.setting, setting)) {
-                entry.value = Some(value);
-                entry.origin = Origin::Set(place);
+            let home = self.0.iter_mut().find(|record| record.section.name == setting.section.name);
+            if let Some(record) = home {
+                record.set(setting.row, value, place);
             }
+        }
+        for Listed { section, records } in layer.lists {
+            self.0.retain(|record| record.section.name != section.name);
+            self.0.extend(records);
         }
     }
 }
@@ -141,6 +141,8 @@ impl Origins {
 pub struct Loaded {
     pub config: Config,
     pub origins: Origins,
+    /// What is allowed, and perhaps not meant.
+    pub warnings: Vec<Problem>,
 }
 
 impl Config {
@@ -158,7 +160,7 @@ impl Config {
         if let Some(path) = &sources.user_file {
             layers.push(file::read(path, sources.user_file_required));
         }
-        layers.push(environment::read(&sources.environment));
+        layers.extend(environment::read(&sources.environment));
         layers.push(overrides.read());
 
         let mut origins = Origins::defaults();
@@ -170,15 +172,17 @@ impl Config {
         if !problems.is_empty() {
             return Err(ConfigProblems(problems));
         }
-        let mut config = Config::default();
-        for Entry { setting, value, .. } in &origins.0 {
-            if let Some(value) = value {
-                setting.apply(&mut config, value);
-            }
-        }
-        Ok(Loaded { config, origins })
+        let config = Config::from(&origins);
+        let warnings = warnings(&config, &origins);
+        Ok(Loaded { config, origins, warnings })
     }
 }
 
+fn warnings(config: &Config, origins: &Origins) -> Vec<Problem> {
+    let records = origins.all(&sections::SESSION_BUDDY_POLLING).chain(origins.all(&sections::UPSTREAM));
+    let warnings = config.upstreams.iter().zip(records).filter_map(|(upstream, record)| upstream.warning(record));
+    warnings.collect()
+}
+
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

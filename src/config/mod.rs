@@ -1,15 +1,26 @@
 //! Settings: one table says what there is, and every layer (files, environment, flags) is read and checked against it.
 //! All problems are told at once, each with its place, and each value knows where it came from.
 
+mod alert;
+mod endpoint;
 mod environment;
 mod file;
+mod kind;
 mod layers;
+mod misspelt;
 mod problems;
+mod record;
+mod sections;
 mod settings;
 mod suggest;
+mod upstream;
 mod value;
 
-pub use layers::{Entry, Loaded, Origin, Origins, Overrides, Sources};
+pub use alert::{Alert, Bound};
+pub use layers::{Loaded, Origins, Overrides, Sources};
 pub use problems::{ConfigProblems, Place, Problem};
-pub use settings::{Ask, Config, Daemon, Executor, OnCrash, Retention, SETTINGS, Setting, Watch};
-pub use value::Value;
+pub use record::{Entry, Origin, Record};
+pub use sections::{Row, SECTIONS, Section, Setting, settings};
+pub use settings::{Ask, Config, Daemon, Executor, OnCrash, Retention, Watch};
+pub use upstream::{SESSION_BUDDY, Upstream};
+pub use value::{Secret, Value};

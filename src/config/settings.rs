@@ -1,13 +1,17 @@
-//! The settings: where each is kept, and the table that names it, bounds it and describes it.
-//! A new setting is a field and a row here; parsing, checks, origins and the man page follow from the row.
+//! The settings as the rest of the program reads them: typed, checked, and made from the rows of `sections.rs`.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::value::{Kind, Value};
+use super::alert::Alert;
+use super::layers::Origins;
+use super::record::Record;
+use super::sections;
+use super::upstream::Upstream;
 
 /// Everything that can be configured, checked. [`Config::default`] has the documented defaults.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +21,10 @@ pub struct Config {
     pub ask: Ask,
     pub watch: Watch,
     pub retention: Retention,
+    /// `session-buddy` first, then the others in the order of the file; also those that are not enabled.
+    pub upstreams: Vec<Upstream>,
+    /// In the order of the file.
+    pub alerts: Vec<Alert>,
 }
 
 /// `[daemon]`: the process itself.
@@ -74,217 +82,63 @@ pub struct Retention {
 
 impl Default for Config {
     fn default() -> Config {
-        let mut config = Config {
-            daemon: Daemon::default(),
-            executor: Executor::default(),
-            ask: Ask::default(),
-            watch: Watch::default(),
-            retention: Retention::default(),
-        };
-        for setting in SETTINGS {
-            if let Some(value) = setting.default() {
-                setting.apply(&mut config, &value);
-            }
+        Config::from(&Origins::defaults())
+    }
+}
+
+impl From<&Origins> for Config {
+    fn from(origins: &Origins) -> Config {
+        Config {
+            daemon: Daemon::from(&origins.section(&sections::DAEMON)),
+            executor: Executor::from(&origins.section(&sections::EXECUTOR)),
+            ask: Ask { timeout: origins.section(&sections::ASK).seconds("timeout_seconds") },
+            watch: Watch { timeout: origins.section(&sections::WATCH).seconds("timeout_seconds") },
+            retention: Retention::from(&origins.section(&sections::RETENTION)),
+            upstreams: upstreams(origins),
+            alerts: origins.all(&sections::ALERT).map(Alert::from).collect(),
         }
-        config
     }
 }
 
-/// One row of the table.
-#[derive(Debug)]
-pub struct Setting {
-    pub section: &'static str,
-    pub name: &'static str,
-    /// The flag that sets it too.
-    pub flag: Option<&'static str>,
-    pub about: &'static str,
-    pub(super) kind: Kind,
+fn upstreams(origins: &Origins) -> Vec<Upstream> {
+    let session_buddy = Upstream::session_buddy(&origins.section(&sections::SESSION_BUDDY_POLLING));
+    iter::once(session_buddy).chain(origins.all(&sections::UPSTREAM).map(Upstream::from)).collect()
 }
 
-impl Setting {
-    /// As people write it: `daemon.listen`.
-    pub fn key(&self) -> String {
-        format!("{}.{}", self.section, self.name)
-    }
-
-    pub fn environment_name(&self) -> String {
-        format!("CLAUDE_COMMS_{}__{}", self.section.to_uppercase(), self.name.to_uppercase())
-    }
-
-    /// `None`: not set unless somebody sets it.
-    pub fn default(&self) -> Option<Value> {
-        self.kind.default()
-    }
-
-    /// What may be written there, in words: `a number of seconds from 0.05 to 3600`.
-    pub fn expects(&self) -> String {
-        self.kind.expects()
-    }
-
-    pub(super) fn apply(&self, config: &mut Config, value: &Value) {
-        self.kind.apply(config, value);
-    }
-
-    pub(super) fn find(section: &str, name: &str) -> Option<&'static Setting> {
-        SETTINGS.iter().find(|setting| setting.section == section && setting.name == name)
+impl From<&Record> for Daemon {
+    fn from(record: &Record) -> Daemon {
+        Daemon {
+            interval: record.seconds("interval_seconds"),
+            max_messages: record.count("max_messages"),
+            listen: record.address("listen"),
+            stop_grace: record.seconds("stop_grace_seconds"),
+            log_level: record.choice("log_level").and_then(|name| name.parse().ok()),
+        }
     }
 }
 
-const SECONDS_PER_WEEK: f64 = 604_800.0;
+impl From<&Record> for Executor {
+    fn from(record: &Record) -> Executor {
+        let on_crash = |name| if name == "requeue" { OnCrash::Requeue } else { OnCrash::Fail };
+        Executor {
+            command: record.words("command"),
+            timeout: record.seconds("timeout_seconds"),
+            kill_grace: record.seconds("kill_grace_seconds"),
+            stuck_after: record.seconds("stuck_after_seconds"),
+            failure_threshold: record.count("failure_threshold"),
+            recovery_timeout: record.seconds("recovery_timeout_seconds"),
+            queue_max: record.count("queue_max"),
+            on_crash: record.choice("on_crash").map(on_crash),
+            environment: record.table("environment"),
+        }
+    }
+}
 
-/// Every setting, in the order of the man page.
-pub static SETTINGS: &[Setting] = &[
-    Setting {
-        section: "daemon",
-        name: "interval_seconds",
-        flag: Some("--interval"),
-        about: "How often the database is looked at even when nothing said that it changed.",
-        kind: Kind::Seconds { default: 1.0, least: 0.05, most: 3600.0, field: |c| &mut c.daemon.interval },
-    },
-    Setting {
-        section: "daemon",
-        name: "max_messages",
-        flag: Some("--max-messages"),
-        about: "How many messages may be watched at the same time.",
-        kind: Kind::Count { default: 1000, least: 1, most: 1_000_000, field: |c| &mut c.daemon.max_messages },
-    },
-    Setting {
-        section: "daemon",
-        name: "listen",
-        flag: Some("--listen"),
-        about: "Where the TCP port is to be opened, or \"none\". Checked, but not opened by this version.",
-        kind: Kind::Address { default: "127.0.0.1:8690", field: |c| &mut c.daemon.listen },
-    },
-    Setting {
-        section: "daemon",
-        name: "stop_grace_seconds",
-        flag: None,
-        about: "How long running tasks have from TERM to KILL when the daemon stops. They are queued again, uncounted.",
-        kind: Kind::Seconds { default: 10.0, least: 0.0, most: 3600.0, field: |c| &mut c.daemon.stop_grace },
-    },
-    Setting {
-        section: "daemon",
-        name: "log_level",
-        flag: None,
-        about: "How much is logged, unless CLAUDE_COMMS_LOG, LOGURU_LEVEL or -v says otherwise.",
-        kind: Kind::Choice {
-            default: Some("info"),
-            names: &["off", "error", "warn", "info", "debug", "trace"],
-            set: |config, name| config.daemon.log_level = name.parse().ok(),
-        },
-    },
-    Setting {
-        section: "executor",
-        name: "command",
-        flag: None,
-        about: "The program that performs a task, and its arguments; never a shell line.",
-        kind: Kind::Words {
-            default: &["claude", "-p", "--output-format", "stream-json", "--verbose"],
-            field: |c| &mut c.executor.command,
-        },
-    },
-    Setting {
-        section: "executor",
-        name: "timeout_seconds",
-        flag: None,
-        about: "How long one attempt at a task may take, unless the task says so itself.",
-        kind: Kind::Seconds { default: 1800.0, least: 0.1, most: SECONDS_PER_WEEK, field: |c| &mut c.executor.timeout },
-    },
-    Setting {
-        section: "executor",
-        name: "kill_grace_seconds",
-        flag: None,
-        about: "How long a process has between being asked to end (TERM) and being killed (KILL).",
-        kind: Kind::Seconds { default: 5.0, least: 0.0, most: 60.0, field: |c| &mut c.executor.kill_grace },
-    },
-    Setting {
-        section: "executor",
-        name: "queue_max",
-        flag: None,
-        about: "How many tasks may wait in a pool, unless the pool says so itself.",
-        kind: Kind::Count { default: 1000, least: 1, most: 1_000_000, field: |c| &mut c.executor.queue_max },
-    },
-    Setting {
-        section: "executor",
-        name: "stuck_after_seconds",
-        flag: None,
-        about: "A worker whose task has written nothing for so long counts as stuck; `pool create --on-stuck` says what then.",
-        kind: Kind::Seconds {
-            default: 300.0,
-            least: 1.0,
-            most: SECONDS_PER_WEEK,
-            field: |c| &mut c.executor.stuck_after,
-        },
-    },
-    Setting {
-        section: "executor",
-        name: "failure_threshold",
-        flag: None,
-        about: "After so many tasks in a row that showed the command itself to be at fault (it cannot be started, has no login, is over a limit) its pool holds what is queued.",
-        kind: Kind::Count { default: 3, least: 1, most: 1000, field: |c| &mut c.executor.failure_threshold },
-    },
-    Setting {
-        section: "executor",
-        name: "recovery_timeout_seconds",
-        flag: None,
-        about: "How long it is held before one task is tried; doubled after each try in vain, up to 15 minutes. An agent that says when its limit is lifted is not tried before.",
-        kind: Kind::Seconds { default: 60.0, least: 0.1, most: 86400.0, field: |c| &mut c.executor.recovery_timeout },
-    },
-    Setting {
-        section: "executor",
-        name: "on_crash",
-        flag: None,
-        about: "Whether a task is done again when the daemon was killed while it ran; unset, questions are and commands are not.",
-        kind: Kind::Choice {
-            default: None,
-            names: &["requeue", "fail"],
-            set: |config, name| {
-                let again = name == "requeue";
-                config.executor.on_crash = Some(if again { OnCrash::Requeue } else { OnCrash::Fail });
-            },
-        },
-    },
-    Setting {
-        section: "executor",
-        name: "environment",
-        flag: None,
-        about: "Variables that every child process gets besides the daemon's own.",
-        kind: Kind::Table { field: |c| &mut c.executor.environment },
-    },
-    Setting {
-        section: "ask",
-        name: "timeout_seconds",
-        flag: None,
-        about: "How long a question waits for its answer.",
-        kind: Kind::Seconds { default: 600.0, least: 0.1, most: SECONDS_PER_WEEK, field: |c| &mut c.ask.timeout },
-    },
-    Setting {
-        section: "watch",
-        name: "timeout_seconds",
-        flag: None,
-        about: "How long a message is watched before the watch expires.",
-        kind: Kind::Seconds { default: 3600.0, least: 0.1, most: SECONDS_PER_WEEK, field: |c| &mut c.watch.timeout },
-    },
-    Setting {
-        section: "retention",
-        name: "events_days",
-        flag: None,
-        about: "How many days events are kept.",
-        kind: Kind::Count { default: 7, least: 1, most: 3650, field: |c| &mut c.retention.events_days },
-    },
-    Setting {
-        section: "retention",
-        name: "events_max",
-        flag: None,
-        about: "How many events are kept at most, the newest ones.",
-        kind: Kind::Count {
-            default: 1_000_000,
-            least: 1000,
-            most: 1_000_000_000,
-            field: |c| &mut c.retention.events_max,
-        },
-    },
-];
+impl From<&Record> for Retention {
+    fn from(record: &Record) -> Retention {
+        Retention { events_days: record.count("events_days"), events_max: record.count("events_max") }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -309,22 +163,5 @@ mod tests {
         assert_eq!(config.ask.timeout, Duration::from_secs(600));
         assert_eq!(config.watch.timeout, Duration::from_secs(3600));
         assert_eq!((config.retention.events_days, config.retention.events_max), (7, 1_000_000));
-    }
-
-    #[test]
-    fn every_default_passes_its_own_check() {
-        for setting in SETTINGS {
-            let Some(default) = setting.default() else { continue };
-            let again = setting.kind.read_text(&default.to_plain_text()).unwrap();
-            assert_eq!(setting.kind.check(&again), Ok(default), "{}", setting.key());
-        }
-    }
-
-    #[test]
-    fn no_name_appears_twice() {
-        for (at, setting) in SETTINGS.iter().enumerate() {
-            let again = &SETTINGS[at + 1..];
-            assert!(again.iter().all(|other| other.key() != setting.key()), "{}", setting.key());
-        }
     }
 }

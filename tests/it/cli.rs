@@ -167,6 +167,25 @@ fn a_bad_configuration_is_78_and_names_the_place() {
 }
 
 #[test]
+fn a_configuration_that_may_not_be_meant_is_warned_of_and_good() {
+    let daemon = Daemon::none();
+    daemon.configure(
+        "session_buddy_polling_enabled = true\n[[upstream]]\nname = \"a\"\nendpoint = \"http://h\"\ntoken = \"hunter2\"\n",
+    );
+    let ran = daemon.run(&["config", "check"]);
+    assert!(ran.code == 0 && ran.stdout.starts_with("the configuration is good"), "{ran:?}");
+    let places: Vec<bool> = ran.stderr.lines().map(|line| line.starts_with("warning: ")).collect();
+    assert_eq!(places, [true, true], "{ran:?}");
+    assert!(ran.stderr.contains("config.toml:1:33: session-buddy may need 4 tools"), "{ran:?}");
+    let warnings = daemon.json(&["config", "check"])["warnings"].clone();
+    assert!(warnings[1].as_str().unwrap().contains("config.toml:2:1: a may need 4 tools"), "{warnings}");
+    for show in [&["config", "show", "--origin"][..], &["config", "show", "--json"]] {
+        let shown = daemon.run(show).good();
+        assert!(shown.contains("\"(set)\"") && !shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[test]
 fn one_that_does_not_answer_is_4() {
     let mut daemon = Daemon::start();
     daemon.signal(Signal::STOP);

@@ -45,13 +45,21 @@ impl Page {
 
     /// The lines of displays that are printed as they stand.
     pub(crate) fn literal_lines(&self) -> Vec<&str> {
+        self.displays().concat()
+    }
+
+    /// Each display that is printed as it stands, as its lines.
+    pub(crate) fn displays(&self) -> Vec<Vec<&str>> {
         let mut literal = false;
-        let mut found = Vec::new();
+        let mut found: Vec<Vec<&str>> = Vec::new();
         for line in &self.lines {
             match line.as_str() {
-                line if line.starts_with(".Bd -literal") => literal = true,
+                line if line.starts_with(".Bd -literal") => {
+                    literal = true;
+                    found.push(Vec::new());
+                }
                 ".Ed" => literal = false,
-                line if literal => found.push(line),
+                line if literal => found.last_mut().unwrap().push(line),
                 _ => {}
             }
         }

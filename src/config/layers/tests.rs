@@ -3,10 +3,15 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::OnCrash;
+use crate::config::{Entry, OnCrash};
 
 /// A system file, a user file and an environment, and what comes of them.
-fn load(system: &str, user: &str, environment: &[(&str, &str)], flags: &Overrides) -> Result<Loaded, String> {
+pub(in crate::config) fn load(
+    system: &str,
+    user: &str,
+    environment: &[(&str, &str)],
+    flags: &Overrides,
+) -> Result<Loaded, String> {
     let dir = tempfile::tempdir().unwrap();
     let (system_file, user_file) = (dir.path().join("system.toml"), dir.path().join("user.toml"));
     fs::write(&system_file, system).unwrap();
@@ -23,8 +28,18 @@ fn load(system: &str, user: &str, environment: &[(&str, &str)], flags: &Override
     })
 }
 
+/// Every setting and where it came from.
+pub(in crate::config) fn entries(loaded: &Loaded) -> impl Iterator<Item = (String, String)> {
+    let of_record = |record: &Record| {
+        let section = record.section.name;
+        let entry = move |entry: &Entry| (format!("{section}.{}", entry.row.name), entry.origin.to_string());
+        record.entries.iter().map(entry).collect::<Vec<_>>()
+    };
+    SECTIONS.iter().flat_map(|&section| loaded.origins.all(section)).flat_map(of_record)
+}
+
 #[track_caller]
-fn problems(user: &str, expected: &[&str]) {
+pub(in crate::config) fn problems(user: &str, expected: &[&str]) {
     let told = load("", user, &[], &Overrides::default()).map(|_| ()).unwrap_err();
     assert_eq!(told.lines().collect::<Vec<_>>(), expected, "of:\n{user}");
 }
@@ -33,7 +48,7 @@ fn problems(user: &str, expected: &[&str]) {
 fn nothing_written_gives_the_defaults() {
     let loaded = load("", "", &[], &Overrides::default()).unwrap();
     assert_eq!(loaded.config, Config::default());
-    assert!(loaded.origins.entries().iter().all(|entry| entry.origin == Origin::Default));
+    assert!(entries(&loaded).all(|(_, origin)| origin == "default"));
     assert!(!loaded.origins.is_explicit("daemon.listen"));
 }
 
@@ -53,8 +68,7 @@ fn later_layers_win_and_say_where_they_are() {
     assert_eq!(loaded.config.watch.timeout, Duration::from_secs(3600));
 
     let told = |key: &str| {
-        let entry = loaded.origins.entries().iter().find(|entry| entry.setting.key() == key).unwrap();
-        let origin = entry.origin.to_string();
+        let (_, origin) = entries(&loaded).find(|(name, _)| name == key).unwrap();
         origin.rsplit('/').next().unwrap_or_default().to_owned()
     };
     assert_eq!(told("daemon.interval_seconds"), "--interval");

@@ -1,9 +1,10 @@
-use crate::config::SETTINGS;
+use crate::config::settings;
 
 /// What becomes of `text` as a value of the setting `key`.
 fn read(key: &str, text: &str) -> String {
-    let setting = SETTINGS.iter().find(|setting| setting.key() == key).unwrap();
-    match setting.kind.read_text(text).and_then(|given| setting.kind.check(&given)) {
+    let setting = settings().find(|setting| setting.key() == key).unwrap();
+    let kind = &setting.row.kind;
+    match kind.read_text(text).and_then(|given| kind.check(&given)) {
         Ok(value) => value.to_string(),
         Err(sentence) => sentence,
     }
