@@ -1,0 +1,4 @@
+//! Golden answers and properties.
+
+mod counters;
+mod mapping;
