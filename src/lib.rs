@@ -2,7 +2,7 @@
 //!
 //! The program is the binary `claude-comms`; what other Rust programs can use of it is [`comms`], the way to a running
 //! daemon, [`resilience`], circuit breakers and retries, [`mcp::client`], which calls the tools of MCP servers, and
-//! [`upstream`], which makes metrics of what they answer. The other modules are the rooms that the binary is made of: see ARCHITECTURE.md
+//! [`upstream`], which polls one for metrics. The other modules are the rooms that the binary is made of: see ARCHITECTURE.md
 //! for what each is and which may know which.
 
 pub mod clock;
