@@ -1,9 +1,9 @@
 //! Dependable messages and tasks between AI coding agents on one machine.
 //!
 //! The program is the binary `claude-comms`; what other Rust programs can use of it is [`comms`], the way to a running
-//! daemon, [`pools`], worker pools without one, [`resilience`], circuit breakers and retries, and [`mcp::client`], which
-//! calls the tools of MCP servers. The other modules are the rooms that the binary is made of: see ARCHITECTURE.md for
-//! what each is and which may know which.
+//! daemon, [`pools`], worker pools without one, [`resilience`], circuit breakers and retries, [`mcp::client`], which calls
+//! the tools of MCP servers, and [`upstream`], which polls one for metrics. The other modules are the rooms that the binary
+//! is made of: see ARCHITECTURE.md for what each is and which may know which.
 
 pub mod clock;
 pub mod config;
@@ -13,6 +13,7 @@ pub mod resilience;
 pub mod telemetry;
 
 pub mod mcp;
+pub mod upstream;
 
 pub mod model;
 pub mod ports;

@@ -14,6 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("resilience", &["clock"]),
     ("mcp", &["resilience", "clock", "thread"]),
+    ("upstream", &["mcp", "resilience", "telemetry", "model", "clock", "thread"]),
     ("model", &["clock"]),
     ("ports", &["model", "clock"]),
     ("store", &["model", "ports", "clock"]),

@@ -1,0 +1,155 @@
+//! What the poller's thread and its owner share.
+
+use super::call::Caller;
+use super::cycle::{Cycle, Findings};
+use super::listener::{Changes, Listener, tell};
+use super::report::{CycleOutcome, CycleReport, PollerStatus, ToolStatus};
+use super::rotation::Rotation;
+use super::schedule::Schedule;
+use super::settings::PollerSettings;
+use crate::clock::{Now, Tick, Timestamp};
+use crate::mcp::protocol::Era;
+use crate::resilience::{CircuitState, Effects};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub(super) struct Shared {
+    pub(super) settings: PollerSettings,
+    pub(super) caller: Caller,
+    pub(super) changes: Arc<Changes>,
+    pub(super) effects: Effects,
+    pub(super) quiet_until: Mutex<Tick>,
+    /// A cycle is under way.
+    pub(super) busy: AtomicBool,
+    /// Never held across a call or a wait.
+    pub(super) state: Mutex<State>,
+}
+
+/// What [`PollerStatus`] is made of.
+#[derive(Default)]
+pub(super) struct State {
+    /// None: stopped.
+    pub(super) schedule: Option<Schedule>,
+    poll_cycles: u64,
+    errors: u64,
+    last_poll_time: Option<Timestamp>,
+    last_error: Option<String>,
+    last_outcome: Option<CycleOutcome>,
+    era: Option<Era>,
+    tools: Vec<ToolStatus>,
+}
+
+impl State {
+    pub(super) fn new(settings: &PollerSettings) -> State {
+        let tools = settings.tools.iter().map(|tool| ToolStatus { tool: tool.clone(), ..ToolStatus::default() });
+        State { tools: tools.collect(), ..State::default() }
+    }
+
+    /// Takes in a cycle that began at `began`, and reports it.
+    fn take_in(&mut self, findings: Findings, era: Option<Era>, began: Now, ended: Now) -> CycleReport {
+        let outcome = findings.outcome();
+        let metrics_collected = findings.collected().map(|place| self.tools[place].tool.clone()).collect();
+        for finding in findings.tools {
+            let tool = &mut self.tools[finding.place];
+            tool.state = finding.state;
+            tool.last_tried = Some(ended.wall);
+            if finding.is_configuration && finding.error != tool.last_error {
+                // Loud, and once: it will be so until somebody changes it.
+                log::error!("a tool cannot be polled error={}", finding.error.as_deref().unwrap_or_default());
+            }
+            if finding.error.is_some() {
+                tool.last_error = finding.error;
+                tool.last_error_time = Some(ended.wall);
+            }
+        }
+        self.poll_cycles += 1;
+        self.errors += u64::from(findings.failures);
+        self.last_poll_time = Some(began.wall);
+        self.last_error = findings.errors.last().cloned().or(self.last_error.take());
+        self.last_outcome = Some(outcome);
+        self.era = era.or(self.era);
+        CycleReport {
+            poll_cycle: self.poll_cycles,
+            timestamp: began.wall,
+            took: ended.tick.since(began.tick),
+            metrics_collected,
+            errors: findings.errors,
+            failures: findings.failures,
+            samples: findings.samples,
+            tools: self.tools.clone(),
+            era: self.era,
+            outcome,
+        }
+    }
+}
+
+impl Shared {
+    /// One cycle, from its beginning to the listener.
+    pub(super) fn poll(&self, rotation: &mut Rotation, listener: &dyn Listener) -> CycleReport {
+        // Before the token is looked at: whoever cancels it looks here afterwards, so that one of the two sees the other.
+        self.busy.store(true, Ordering::SeqCst);
+        let began = self.effects.timer.now();
+        let cycle = Cycle {
+            settings: &self.settings,
+            caller: &self.caller,
+            effects: &self.effects,
+            quiet_until: &self.quiet_until,
+            rotation,
+            deadline: began.tick.after(self.settings.cycle_limit()),
+        };
+        let findings = cycle.run();
+        self.busy.store(false, Ordering::SeqCst);
+        let ended = self.effects.timer.now();
+        let report = self.state.lock().take_in(findings, self.caller.tools.era(), began, ended);
+        self.log(&report);
+        self.tell_changes(listener);
+        tell(|| listener.polled(&report));
+        report
+    }
+
+    pub(super) fn tell_changes(&self, listener: &dyn Listener) {
+        while let Some(change) = self.changes.next() {
+            let snapshot = self.caller.breaker.snapshot();
+            tell(|| listener.breaker_changed(change.from, change.to, change.wait, snapshot));
+        }
+    }
+
+    fn log(&self, report: &CycleReport) {
+        let (name, outcome, took) = (&self.settings.name, report.outcome.as_str(), report.took);
+        log::debug!("polled upstream={name} outcome={outcome} samples={} took={took:?}", report.samples.len());
+        for error in &report.errors {
+            log::debug!("polled upstream={name} error={error}");
+        }
+    }
+
+    pub(super) fn status(&self) -> PollerStatus {
+        let now = self.effects.timer.now();
+        let breaker = self.caller.breaker.state();
+        let consecutive_failures = self.caller.breaker.failure_count();
+        let state = self.state.lock();
+        PollerStatus {
+            running: state.schedule.is_some(),
+            poll_cycles: state.poll_cycles,
+            errors: state.errors,
+            last_poll_time: state.last_poll_time,
+            last_error: state.last_error.clone(),
+            last_outcome: state.last_outcome,
+            circuit_breaker_open: breaker == CircuitState::Open,
+            circuit_breaker: word(breaker),
+            consecutive_failures,
+            next_poll_at: state.schedule.map(|schedule| now.wall.after(now.tick.until(schedule.next()))),
+            era: state.era,
+            tools: state.tools.clone(),
+        }
+    }
+}
+
+/// Nobody forces or disables the breaker of a poller.
+fn word(breaker: CircuitState) -> &'static str {
+    match breaker {
+        CircuitState::Closed | CircuitState::Disabled => "CLOSED",
+        CircuitState::Open | CircuitState::ForcedOpen => "OPEN",
+        CircuitState::HalfOpen => "HALF_OPEN",
+    }
+}
