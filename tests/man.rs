@@ -169,7 +169,11 @@ fn check_item(name: &str, argument: &clap::Arg, item: &Part<'_>) {
         |name: &str| head.iter().any(|usage| matches!(usage, Usage::Flag { name: found, .. } if found == name));
     assert!(short.is_none_or(|short| has_short(&short)), "{name}: its short spelling is missing");
 
-    assert_eq!(item.line_after("Default: ").map(ToOwned::to_owned), default_of(argument), "the default of {name}");
+    assert_eq!(
+        item.line_after("Default: ").map(ToOwned::to_owned),
+        default_of(name, argument),
+        "the default of {name}"
+    );
     let choices: Vec<String> = argument.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
     if argument.get_action().takes_values() && !choices.is_empty() {
         let written = item.arguments("Cm").into_iter().map(ToOwned::to_owned);
@@ -177,10 +181,11 @@ fn check_item(name: &str, argument: &clap::Arg, item: &Part<'_>) {
     }
 }
 
-/// What holds without the flag: the definition says it, or the setting that the flag is for.
-fn default_of(argument: &clap::Arg) -> Option<String> {
+/// What holds without the flag: the definition says it, or the setting that the flag of a daemon is for.
+fn default_of(name: &str, argument: &clap::Arg) -> Option<String> {
     let flag = format!("--{}", argument.get_long()?);
-    let setting = settings().find(|setting| setting.row.flag == Some(&flag));
+    let starts = name.starts_with("daemon ") || name.starts_with("poll start ");
+    let setting = settings().find(|setting| starts && setting.row.flag == Some(&flag));
     let of_setting =
         setting.and_then(|setting| setting.default()).map(|value| value.to_string().trim_matches('"').to_owned());
     let of_flag = argument.get_default_values().first().map(|value| value.to_string_lossy().into_owned());

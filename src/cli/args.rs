@@ -115,7 +115,7 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: workflow::Verb,
     },
-    /// Print the numbers of the daemon
+    /// Poll MCP servers for metrics, and print all numbers
     #[command(after_help = upstream::EXAMPLES)]
     Upstream {
         #[command(subcommand)]

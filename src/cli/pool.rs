@@ -307,7 +307,7 @@ fn show_pool(output: &mut Output, pool: wire::Pool) -> Result<(), Failure> {
             table::number(worker.tasks_succeeded),
             table::number(worker.tasks_failed),
             table::number(format_args!("{:.3} s", worker.avg_processing_time)),
-            table::Kept::Whole(worker.last_activity.as_deref().map_or_else(|| "-".to_owned(), table::short_time)),
+            table::maybe_time(worker.last_activity.as_deref()),
         ]
     };
     let heading = ["WORKER", "STATUS", "HEALTHY", "COMPLETED", "FAILED", "AVERAGE", "LAST ACTIVE (UTC)"];

@@ -81,6 +81,10 @@ pub(super) fn time(at: &str) -> Kept {
 }
 
 /// An RFC 3339 time of ours, to the second.
+pub(super) fn maybe_time(at: Option<&str>) -> Kept {
+    Kept::Whole(at.map_or_else(|| NOTHING.to_owned(), short_time))
+}
+
 pub(super) fn short_time(at: &str) -> String {
     match at.get(..19) {
         Some(civil) => logging::escape(&civil.replacen('T', " ", 1)),

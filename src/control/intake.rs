@@ -1,7 +1,7 @@
 //! From the wire to the model: every request is checked and turned into a typed command here, once.
 
 use super::wire::{self, Request};
-use super::workflows;
+use super::{upstreams, workflows};
 use crate::clock::{Clock, new_id};
 use crate::model::command::{
     AddWatch, Ask, Command, Destination, IntoThread, Party, Refusal, Scale, Seen, Selector, Send, Submit, Written,
@@ -87,6 +87,14 @@ pub(super) fn command(
         Request::WorkflowRun(args) => workflows::run(args, defaults)?,
         Request::WorkflowWait(args) => workflows::wait(args, ids)?,
         Request::WorkflowCancel(args) => workflows::cancel(args, ids)?,
+        Request::UpstreamList(_) => Command::ListUpstreams,
+        Request::UpstreamStatus(args) => Command::ShowUpstream { name: upstreams::named(&args.name) },
+        Request::UpstreamStart(args) => Command::SetPolling { name: upstreams::named(&args.name), polling: true },
+        Request::UpstreamStop(args) => Command::SetPolling { name: upstreams::named(&args.name), polling: false },
+        Request::UpstreamPoll(args) => upstreams::poll(args)?,
+        Request::UpstreamReset(args) => Command::ResetUpstream { name: upstreams::named(&args.name) },
+        Request::UpstreamAdd(args) => upstreams::add(args)?,
+        Request::UpstreamRemove(args) => Command::RemoveUpstream { name: upstreams::named(&args.name) },
         Request::UpstreamMetrics(_) => Command::Metrics,
         Request::DaemonStop(_) => Command::Stop,
         Request::PollList(_)
@@ -102,6 +110,7 @@ pub(super) fn command(
         | Request::TaskLog(_)
         | Request::WorkflowShow(_)
         | Request::WorkflowList(_)
+        | Request::UpstreamHistory(_)
         | Request::EventFollow(_) => return Ok(None),
     }))
 }
@@ -422,7 +431,7 @@ fn on_crash(word: &str) -> Result<OnCrash, Refusal> {
     OnCrash::parse(word).ok_or_else(|| Refusal::bad_request(format!("on_crash is {word:?}; it is requeue or fail")))
 }
 
-fn name(what: &str, text: &str) -> Result<String, Refusal> {
+pub(super) fn name(what: &str, text: &str) -> Result<String, Refusal> {
     if is_name(text) {
         return Ok(text.to_owned());
     }

@@ -14,6 +14,7 @@ mod server;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod upstreams;
 mod workflows;
 mod writer;
 

@@ -3,7 +3,7 @@
 use super::intake::resolve;
 use super::shown;
 use super::wire::{self, Request};
-use super::workflows;
+use super::{upstreams, workflows};
 use crate::model::command::Refusal;
 use crate::model::id::{MessageId, ModuleName, TaskId, ThreadId};
 use crate::model::limits::PAGE_ROWS_MAX;
@@ -62,6 +62,7 @@ pub(super) fn answer(request: &Request, reader: &mut dyn Reader) -> Answer {
         Request::TaskList(args) => raw(&tasks(args, reader)?),
         Request::TaskLog(args) => raw(&log(args, reader)?),
         Request::WorkflowShow(args) => raw(&workflows::show(&args.workflow_id, reader)?),
+        Request::UpstreamHistory(args) => raw(&upstreams::history(args, rows(args.limit)?, reader)?),
         Request::WorkflowList(args) => raw(&workflows::list(args, rows(args.limit)?, reader)?),
         other => Err(Refusal::new(
             crate::model::command::Code::Internal,

@@ -1,7 +1,7 @@
 //! What the hub has answered, on its way to the wire.
 
 use super::server::Context;
-use super::{shown, wire, workflows};
+use super::{shown, upstreams, wire, workflows};
 use crate::model::command::{Code, Refusal, Reply};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -14,6 +14,8 @@ pub(super) fn show(reply: Reply, context: &Context) -> Result<Box<RawValue>, Ref
     match reply {
         Reply::Done => encoded(&wire::Empty {}),
         Reply::Metrics(pools) => encoded(&wire::Metrics { text: context.means.exposition.text(&pools) }),
+        Reply::Upstreams(all) => encoded(&upstreams::list(&all)),
+        Reply::Upstream(one) => encoded(&upstreams::shown(&one)),
         Reply::Status(hub) => encoded(&context.status(hub)),
         Reply::Watching(watch) => encoded(&shown::watch(&watch)),
         Reply::Waited(waited) => encoded(&shown::waited(waited)),

@@ -74,7 +74,7 @@ impl Context {
             pools: hub.pools,
             tasks_queued: hub.tasks_queued,
             tasks_running: hub.tasks_running,
-            upstreams: 0,
+            upstreams: hub.upstreams,
             connections: self.connections.load(Ordering::Relaxed),
             seq: hub.seq,
             epoch: self.means.feed.epoch().to_owned(),

@@ -6,8 +6,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
+mod upstream;
 mod workflow;
 
+pub use upstream::{Upstream, UpstreamHistory, UpstreamSample, UpstreamTool, Upstreams};
 pub use workflow::{Workflow, WorkflowStage, WorkflowStarted, WorkflowSummary, WorkflowTask, Workflows};
 
 /// Version of the protocol.
@@ -129,6 +131,15 @@ requests! {
     WorkflowList(WorkflowList) = "workflow.list",
     WorkflowWait(WorkflowWait) = "workflow.wait",
     WorkflowCancel(WorkflowId) = "workflow.cancel",
+    UpstreamList(Empty) = "upstream.list",
+    UpstreamStatus(UpstreamName) = "upstream.status",
+    UpstreamHistory(UpstreamHistoryArgs) = "upstream.history",
+    UpstreamStart(UpstreamName) = "upstream.start",
+    UpstreamStop(UpstreamName) = "upstream.stop",
+    UpstreamPoll(UpstreamPoll) = "upstream.poll",
+    UpstreamReset(UpstreamName) = "upstream.reset",
+    UpstreamAdd(UpstreamAdd) = "upstream.add",
+    UpstreamRemove(UpstreamName) = "upstream.remove",
     UpstreamMetrics(Empty) = "upstream.metrics",
     EventFollow(EventFollow) = "event.follow",
     DaemonStop(Empty) = "daemon.stop",
@@ -297,6 +308,26 @@ args! {
         /// Where its tasks run that say nothing else, and where paths in the file start from.
         #[serde(skip_serializing_if = "Option::is_none")] dir: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")] key: Option<String>,
+    }
+    UpstreamName { name: String, }
+    UpstreamHistoryArgs {
+        name: String,
+        #[serde(skip_serializing_if = "Option::is_none")] limit: Option<usize>,
+    }
+    UpstreamPoll {
+        name: String,
+        #[serde(skip_serializing_if = "Option::is_none")] timeout_seconds: Option<f64>,
+    }
+    UpstreamAdd {
+        name: String,
+        endpoint: String,
+        #[serde(skip_serializing_if = "Option::is_none")] interval_seconds: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")] timeout_seconds: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")] max_retries: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")] retry_delay_seconds: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")] circuit_breaker_threshold: Option<u32>,
+        /// Otherwise the four of Session-Buddy.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")] tools: Vec<String>,
     }
     WorkflowId { workflow_id: String, }
     WorkflowWait {

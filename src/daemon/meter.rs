@@ -6,16 +6,21 @@ use crate::model::hub::Effects;
 use crate::model::id::PoolId;
 use crate::model::measure::Measure;
 use crate::model::pool::PoolView;
+use crate::model::upstream::SampleKind;
 use crate::ports::Exposition;
 use crate::resilience::Metrics;
 use crate::telemetry::{Counter, Family, Histogram, MetricError, Registry, encode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// From a millisecond, which is what a commit takes, to hours, which is what an agent may.
 const SECONDS_BUCKETS: [f64; 14] =
     [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0];
 
+/// Sizes, minutes, milliseconds: an upstream's histograms have no unit in common.
+const SAMPLE_BUCKETS: [f64; 13] =
+    [0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 10_000.0, 100_000.0, 1_000_000.0];
 const EVENTS_BUCKETS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
 /// The hub's side: counts.
@@ -77,7 +82,42 @@ impl Meter {
             Measure::TaskQueued { pool, wait } => self.of(pool)?.queued.observe_duration(*wait),
             Measure::TaskRan { pool, took } => self.of(pool)?.ran.observe_duration(*took),
             Measure::MessageEnded { took } => self.messages.observe_duration(*took),
+            Measure::Sampled { upstream, metric, kind, value } => {
+                return self.sampled(upstream.as_str(), metric, *kind, *value);
+            }
+            Measure::Polled { upstream, took, failed } => {
+                return self.polled(upstream.as_str(), *took, *failed);
+            }
         }
+        Ok(())
+    }
+
+    /// What an upstream counts or measures, under its own name.
+    fn sampled(&mut self, upstream: &str, metric: &str, kind: SampleKind, value: f64) -> Result<(), MetricError> {
+        let (help, labels) = ("As an upstream counts it.", [("upstream", upstream)]);
+        match kind {
+            SampleKind::Counter => {
+                // The hub tells whole totals, which never fall; here only what is new is added.
+                let counter = self.registry.counter(metric, help, &labels)?;
+                counter.add_float(value - counter.value().as_f64());
+            }
+            SampleKind::Gauge => self.registry.gauge(metric, help, &labels)?.set(value),
+            SampleKind::Histogram => self.registry.histogram(metric, help, &SAMPLE_BUCKETS, &labels)?.observe(value),
+        }
+        Ok(())
+    }
+
+    fn polled(&mut self, upstream: &str, took: Duration, failed: bool) -> Result<(), MetricError> {
+        let labels = [("upstream", upstream)];
+        let cycles = "session_buddy_poller.poll_cycles_total";
+        self.registry.counter(cycles, "Cycles of a poller.", &labels)?.increment();
+        let errors =
+            self.registry.counter("session_buddy_poller.poll_errors_total", "Cycles with an error.", &labels)?;
+        if failed {
+            errors.increment();
+        }
+        let seconds = "session_buddy_poller.poll_duration_seconds";
+        self.registry.histogram(seconds, "How long cycles took.", &SECONDS_BUCKETS, &labels)?.observe_duration(took);
         Ok(())
     }
 
@@ -171,7 +211,6 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::model::pool::{ExecutorKind, Pool, PoolRow};
-    use std::time::Duration;
 
     fn view(id: &str, completed: u64, failed: u64) -> PoolView {
         let timeout = Duration::from_secs(1);

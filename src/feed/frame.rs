@@ -103,6 +103,17 @@ impl Serialize for Data<'_> {
                 map.serialize_entry("to", to.as_str())?;
                 map.serialize_entry("retry_after_seconds", &wait.map(|wait| wait.as_secs_f64()))?;
             }
+            Body::UpstreamPolled { upstream, cycle, metrics, errors } => {
+                map.serialize_entry("upstream", upstream.as_str())?;
+                map.serialize_entry("poll_cycle", cycle)?;
+                map.serialize_entry("metrics_collected", metrics)?;
+                map.serialize_entry("errors", errors)?;
+            }
+            Body::UpstreamBreakerChanged { upstream, from, to } => {
+                map.serialize_entry("upstream", upstream.as_str())?;
+                map.serialize_entry("from", from.as_str())?;
+                map.serialize_entry("to", to.as_str())?;
+            }
             Body::WorkerStatus { pool, slot, status } => {
                 map.serialize_entry("worker_id", &worker_id(pool, *slot))?;
                 map.serialize_entry("status", status)?;

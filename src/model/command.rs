@@ -2,11 +2,12 @@
 //!
 //! Doors also choose the ids of what is to be created: the model has no clock and no randomness.
 
-use super::id::{MessageId, ModuleName, PoolId, TaskId, ThreadId, WorkflowId};
+use super::id::{MessageId, ModuleName, PoolId, TaskId, ThreadId, UpstreamName, WorkflowId};
 use super::message::Status;
 use super::pool::{PoolRow, PoolView};
 use super::scaling::Rule;
 use super::task::{OnCrash, Task, TaskInput, TaskResult};
+use super::upstream::{Upstream, UpstreamRow};
 use super::watch::Watch;
 use super::workflow::{RunWorkflow, WorkflowStatus};
 use crate::clock::Timestamp;
@@ -91,6 +92,25 @@ pub enum Command {
         id: WorkflowId,
         timeout: Option<Duration>,
     },
+    ListUpstreams,
+    ShowUpstream {
+        name: UpstreamName,
+    },
+    AddUpstream(UpstreamRow),
+    RemoveUpstream {
+        name: UpstreamName,
+    },
+    SetPolling {
+        name: UpstreamName,
+        polling: bool,
+    },
+    PollUpstream {
+        name: UpstreamName,
+        timeout: Option<Duration>,
+    },
+    ResetUpstream {
+        name: UpstreamName,
+    },
     CancelWorkflow {
         id: WorkflowId,
     },
@@ -107,6 +127,8 @@ impl Command {
             Command::Status
                 | Command::ListPools
                 | Command::Metrics
+                | Command::ListUpstreams
+                | Command::ShowUpstream { .. }
                 | Command::ShowPool { .. }
                 | Command::PoolHealth { .. }
                 | Command::Stop
@@ -235,6 +257,8 @@ pub enum Selector {
 pub enum Reply {
     Done,
     Metrics(Vec<PoolView>),
+    Upstreams(Vec<Upstream>),
+    Upstream(Box<Upstream>),
     Status(HubStatus),
     Watching(Watch),
     Waited(Waited),
@@ -342,6 +366,7 @@ pub struct Answer {
 pub struct HubStatus {
     pub active_messages: usize,
     pub pools: usize,
+    pub upstreams: usize,
     pub tasks_queued: usize,
     pub tasks_running: usize,
     pub seq: u64,

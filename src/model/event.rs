@@ -1,7 +1,7 @@
 //! What happened: one numbered entry of the log. It carries ids, states, names, lengths and durations, never contents.
 
 use super::breaker::BreakerState;
-use super::id::{MessageId, PoolId, TaskId, ThreadId, WorkflowId};
+use super::id::{MessageId, PoolId, TaskId, ThreadId, UpstreamName, WorkflowId};
 use super::message::Status;
 use super::pool::PoolStatus;
 use super::workflow::{Tally, WorkflowStatus};
@@ -71,6 +71,18 @@ pub enum Body {
         to: BreakerState,
         /// How long it stays open.
         wait: Option<Duration>,
+    },
+    UpstreamPolled {
+        upstream: UpstreamName,
+        cycle: u64,
+        metrics: Vec<String>,
+        /// Short stable words; the sentences are fetched by who may.
+        errors: Vec<&'static str>,
+    },
+    UpstreamBreakerChanged {
+        upstream: UpstreamName,
+        from: BreakerState,
+        to: BreakerState,
     },
     WorkerStatus {
         pool: PoolId,
@@ -168,6 +180,8 @@ impl Body {
             Body::PoolStatus { .. } => "pool.status_changed",
             Body::PoolScaling { .. } => "pool.scaling",
             Body::PoolBreakerChanged { .. } => "pool.breaker_changed",
+            Body::UpstreamPolled { .. } => "upstream.polled",
+            Body::UpstreamBreakerChanged { .. } => "upstream.breaker_changed",
             Body::WorkerStatus { .. } => "worker.status_changed",
             Body::TaskAssigned { .. } => "task.assigned",
             Body::TaskCompleted { .. } => "task.completed",
@@ -198,6 +212,9 @@ impl Body {
             | Body::TaskFailed { pool, .. }
             | Body::TaskRetrying { pool, .. }
             | Body::TaskCancelled { pool, .. } => format!("pool:{pool}"),
+            Body::UpstreamPolled { upstream, .. } | Body::UpstreamBreakerChanged { upstream, .. } => {
+                format!("upstream:{upstream}")
+            }
             Body::WorkflowStarted { workflow, .. }
             | Body::WorkflowStageCompleted { workflow, .. }
             | Body::WorkflowEnded { workflow, .. } => format!("workflow:{workflow}"),
@@ -210,11 +227,14 @@ impl Body {
             | Body::TaskFailed { .. }
             | Body::WorkflowEnded { status: WorkflowStatus::Failed, .. }
             | Body::PoolBreakerChanged { to: BreakerState::Open, .. }
+            | Body::UpstreamBreakerChanged { to: BreakerState::Open, .. }
             | Body::WorkerStatus { status: "error", .. } => Severity::Error,
             Body::MessageStatus { current: Some(Status::Expired), .. }
             | Body::PoolBreakerChanged { to: BreakerState::HalfOpen, .. }
+            | Body::UpstreamBreakerChanged { to: BreakerState::HalfOpen, .. }
             | Body::TaskRetrying { .. } => Severity::Warning,
             Body::WorkflowEnded { status: WorkflowStatus::Cancelled, .. } => Severity::Warning,
+            Body::UpstreamPolled { errors, .. } if !errors.is_empty() => Severity::Warning,
             _ => Severity::Info,
         }
     }

@@ -67,6 +67,11 @@ id!(
     WorkflowId
 );
 
+id!(
+    /// An upstream, named by its owner.
+    UpstreamName
+);
+
 /// Row number of a task: the order of submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskSeq(pub i64);

@@ -39,6 +39,8 @@ pub const DRAIN: Duration = Duration::from_secs(5);
 pub const CANCEL_GRACE: Duration = Duration::from_secs(1);
 /// A pool is three threads: so many pools are enough, and a loop that makes more is a mistake.
 pub const POOLS_MAX: usize = 256;
+/// Each is a thread.
+pub const UPSTREAMS_MAX: usize = 128;
 
 /// The names of members are the group's, a dash and a number: so long may the group's own be.
 pub const SCALED_GROUP_BYTES_MAX: usize = NAME_BYTES_MAX - 4;

@@ -1,9 +1,10 @@
 //! How long things took, for whoever keeps statistics. Told with the batch in which it was known, and stored nowhere.
 
-use super::id::PoolId;
+use super::id::{PoolId, UpstreamName};
+use super::upstream::SampleKind;
 use std::time::Duration;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Measure {
     /// From a task's submission, or the end of its delay, to when a worker got it.
     TaskQueued { pool: PoolId, wait: Duration },
@@ -11,4 +12,8 @@ pub enum Measure {
     TaskRan { pool: PoolId, took: Duration },
     /// From a question that was asked of a module to its answer, or to its failure.
     MessageEnded { took: Duration },
+    /// A number of an upstream's. Of a counter the whole total, over all restarts of the server.
+    Sampled { upstream: UpstreamName, metric: String, kind: SampleKind, value: f64 },
+    /// One cycle of a poller.
+    Polled { upstream: UpstreamName, took: Duration, failed: bool },
 }

@@ -6,6 +6,7 @@ pub mod limits;
 
 pub mod measure;
 pub mod message;
+pub mod upstream;
 pub mod watch;
 
 pub mod pool;

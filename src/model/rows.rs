@@ -1,13 +1,15 @@
 //! What deciding reads from the store, and what it has the store write.
 
 use super::breaker::BreakerRow;
-use super::id::{MessageId, ModuleName, TaskId, TaskSeq, ThreadId, Token, WatchId, WorkflowId};
+use super::id::{MessageId, ModuleName, TaskId, TaskSeq, ThreadId, Token, UpstreamName, WatchId, WorkflowId};
 use super::message::{MessageHead, NewMessage, NewThread, Status};
 use super::pool::PoolRow;
 use super::scaling::GroupRow;
 use super::task::{Task, TaskInput, TaskResult};
+use super::upstream::{Total, UpstreamRow};
 use super::watch::Watch;
 use super::workflow::WorkflowRow;
+use crate::clock::Timestamp;
 use std::sync::Arc;
 
 /// The rows behind a decision. Every read sees what earlier steps of the same batch wrote.
@@ -76,6 +78,20 @@ pub enum Write {
     DeletePool(super::id::PoolId),
     PutBreaker(BreakerRow),
     DeleteBreaker(String),
+    PutUpstream(UpstreamRow),
+    /// With all that is kept of it.
+    DeleteUpstream(UpstreamName),
+    PutTotal {
+        upstream: UpstreamName,
+        metric: String,
+        total: Total,
+    },
+    InsertSample {
+        upstream: UpstreamName,
+        at: Timestamp,
+        metric: String,
+        value: f64,
+    },
     PutGroup(GroupRow),
     DeleteGroup(String),
     PutTask(Box<Task>),
@@ -112,6 +128,9 @@ pub struct Snapshot {
     pub pools: Vec<PoolRow>,
     /// The groups of pools that scale themselves.
     pub groups: Vec<GroupRow>,
+    pub upstreams: Vec<UpstreamRow>,
+    /// By upstream and metric.
+    pub totals: Vec<(UpstreamName, String, Total)>,
     /// Pending and running tasks in the order of submission.
     pub tasks: Vec<Task>,
     /// Of the open tasks: which needs which other open one.

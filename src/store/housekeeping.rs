@@ -75,6 +75,10 @@ impl Store {
                 i64::try_from(events_max).unwrap_or(i64::MAX),
                 PRUNE_ROWS_MAX,
             ))?;
-        Ok(changes + events > 0)
+        let samples = self
+            .db
+            .prepare_cached("DELETE FROM samples WHERE rowid IN (SELECT rowid FROM samples WHERE at < ?1 LIMIT ?2)")?
+            .execute((events_before.as_unix_seconds(), PRUNE_ROWS_MAX))?;
+        Ok(changes + events + samples > 0)
     }
 }

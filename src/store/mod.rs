@@ -17,6 +17,7 @@ mod pools;
 mod search;
 mod tasks;
 mod threads;
+mod upstreams;
 mod watches;
 mod workflows;
 

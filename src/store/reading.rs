@@ -7,8 +7,8 @@ use crate::model::task::Task;
 use crate::model::watch::{Watch, WatchFilter};
 use crate::model::workflow::WorkflowRow;
 use crate::ports::{
-    IdKind, LogPart, LogStream, MessageFilter, Module, Page, ReadError, Reader, Resolved, StoredEvent, TaskDetail,
-    TaskFilter, WorkflowDetail, WorkflowFilter,
+    IdKind, LogPart, LogStream, MessageFilter, Module, Page, ReadError, Reader, Resolved, SamplePoint, StoredEvent,
+    TaskDetail, TaskFilter, WorkflowDetail, WorkflowFilter,
 };
 use rusqlite::types::ValueRef;
 use std::io::{Read, Seek, SeekFrom};
@@ -103,6 +103,10 @@ impl Reader for Store {
             Ok(LogPart { next: from + bytes.len() as u64, bytes, length })
         };
         read().map_err(|error: std::io::Error| ReadError(format!("{}: {error}", path.display())))
+    }
+
+    fn samples(&mut self, upstream: &str, rows_max: usize) -> Result<Vec<SamplePoint>, ReadError> {
+        Ok(self.read_samples(upstream, rows_max)?)
     }
 
     fn events_after(&mut self, seq: u64, rows_max: usize) -> Result<Vec<StoredEvent>, ReadError> {

@@ -13,8 +13,18 @@ use std::path::{Path, PathBuf};
 pub(super) const VERSION: i64 = 1 + STEPS.len() as i64;
 
 /// What leads from one version to the next, from 1 on. What has once been released is never changed.
-const STEPS: [&str; 1] =
-    ["CREATE TABLE breakers(name TEXT PRIMARY KEY, snapshot TEXT NOT NULL, saved_at REAL NOT NULL) WITHOUT ROWID;"];
+const STEPS: [&str; 2] = [
+    "CREATE TABLE breakers(name TEXT PRIMARY KEY, snapshot TEXT NOT NULL, saved_at REAL NOT NULL) WITHOUT ROWID;",
+    "CREATE TABLE upstreams(
+       name TEXT PRIMARY KEY, endpoint TEXT NOT NULL, settings TEXT NOT NULL, configured INTEGER NOT NULL,
+       enabled INTEGER NOT NULL, polling INTEGER NOT NULL) WITHOUT ROWID;
+     CREATE TABLE counters(
+       upstream TEXT NOT NULL, metric TEXT NOT NULL, last REAL NOT NULL, \"offset\" REAL NOT NULL,
+       PRIMARY KEY(upstream, metric)) WITHOUT ROWID;
+     CREATE TABLE samples(upstream TEXT NOT NULL, metric TEXT NOT NULL, at REAL NOT NULL, value REAL NOT NULL);
+     CREATE INDEX samples_by_upstream ON samples(upstream);
+     CREATE INDEX samples_by_age ON samples(at);",
+];
 
 /// How often a file is copied that others write to meanwhile.
 const COPIES_MAX: usize = 20;

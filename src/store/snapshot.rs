@@ -19,6 +19,8 @@ impl Store {
             watches: self.read_active_watches()?,
             pools: self.read_pools()?,
             groups: self.read_groups()?,
+            upstreams: self.read_upstreams()?,
+            totals: self.read_totals()?,
             tasks: self.read_open_tasks()?,
             dependencies: self.read_open_dependencies()?,
             workflows: self.read_open_workflows()?,

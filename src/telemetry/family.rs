@@ -100,6 +100,16 @@ pub enum Number {
     Float(f64),
 }
 
+impl Number {
+    /// The nearest float.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Number::Whole(number) => number as f64,
+            Number::Float(number) => number,
+        }
+    }
+}
+
 /// What a histogram shows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distribution {

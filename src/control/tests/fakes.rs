@@ -155,6 +155,10 @@ impl Reader for FakeStore {
         Ok(LogPart::default())
     }
 
+    fn samples(&mut self, _upstream: &str, _rows_max: usize) -> Result<Vec<crate::ports::SamplePoint>, ReadError> {
+        Ok(Vec::new())
+    }
+
     fn events_after(&mut self, seq: u64, rows_max: usize) -> Result<Vec<StoredEvent>, ReadError> {
         Ok(self.events.lock().iter().filter(|event| event.seq > seq).take(rows_max).cloned().collect())
     }

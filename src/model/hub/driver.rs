@@ -3,11 +3,11 @@
 
 use super::fake_rows::FakeRows;
 use super::timers::Timer;
-use super::{Cancel, Effects, Hub, HubSettings, Input, Run};
+use super::{Cancel, Effects, Hub, HubSettings, Input, PollerOrder, Run};
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::model::event::{Body, Event};
-use crate::model::id::{AskId, PoolId};
+use crate::model::id::{AskId, PoolId, UpstreamName};
 use crate::model::limits::STUCK_AFTER;
 use crate::model::queue::Place;
 use crate::model::rows::{RowsError, Write};
@@ -70,6 +70,7 @@ pub(super) struct Driver {
     pub(super) events: Vec<Event>,
     pub(super) dismissed: Vec<PoolId>,
     pub(super) breakers_tried: Vec<PoolId>,
+    pub(super) pollers: Vec<(UpstreamName, PollerOrder)>,
     /// Facts that the next batch begins with.
     pub(super) carried: Vec<Input>,
     /// Why no thread can be started at present.
@@ -101,6 +102,7 @@ impl Driver {
             events: Vec::new(),
             dismissed: Vec::new(),
             breakers_tried: Vec::new(),
+            pollers: Vec::new(),
             carried: Vec::new(),
             hire_fails: None,
             must_restore: false,
@@ -194,6 +196,7 @@ impl Driver {
         self.events.extend(out.events);
         self.dismissed.extend(out.dismissed);
         self.breakers_tried.extend(out.breakers_tried);
+        self.pollers.extend(out.pollers);
         for (pool, ask) in out.staff {
             let outcome = self.hire_fails.clone().map_or(Ok(()), Err);
             self.carried.push(Input::Staffed { pool, ask, outcome });
@@ -352,5 +355,8 @@ impl Driver {
 }
 
 pub(super) fn is_picture(body: &Body) -> bool {
-    matches!(body, Body::PoolStatus { .. } | Body::WorkerStatus { .. } | Body::MessageContent { .. })
+    matches!(
+        body,
+        Body::UpstreamPolled { .. } | Body::PoolStatus { .. } | Body::WorkerStatus { .. } | Body::MessageContent { .. }
+    )
 }

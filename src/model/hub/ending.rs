@@ -61,9 +61,7 @@ impl Hub {
         for (ask, wait) in self.waiting_for_task(task.seq) {
             let reply = match wait {
                 Wait::Answer(_, answer) => Reply::Asked(answered(*answer, task, outcome)),
-                Wait::Task(_) | Wait::Output(..) | Wait::Watch(_) | Wait::Pool(_) | Wait::Workflow(_) => {
-                    Reply::Task(Box::new(TaskView { task: task.clone(), outcome: outcome.clone() }))
-                }
+                _ => Reply::Task(Box::new(TaskView { task: task.clone(), outcome: outcome.clone() })),
             };
             out.replies.push((ask, Ok(reply)));
         }

@@ -2,12 +2,13 @@
 //! refuse, or that changes what is final.
 
 use crate::model::event::Event;
-use crate::model::id::{MessageId, ModuleName, PoolId, TaskId, TaskSeq, ThreadId, WatchId, WorkflowId};
+use crate::model::id::{MessageId, ModuleName, PoolId, TaskId, TaskSeq, ThreadId, UpstreamName, WatchId, WorkflowId};
 use crate::model::message::{MessageHead, NewMessage, Status};
 use crate::model::pool::{PoolRow, PoolStatus};
 use crate::model::rows::{Change, ChangeKind, Rows, RowsError, Snapshot, Write};
 use crate::model::scaling::GroupRow;
 use crate::model::task::{Task, TaskInput, TaskResult, TaskStatus};
+use crate::model::upstream::{Total, UpstreamRow};
 use crate::model::watch::Watch;
 use crate::model::workflow::WorkflowRow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,9 @@ pub(super) struct Tables {
     pub(super) watches: BTreeMap<WatchId, Watch>,
     pub(super) modules: BTreeMap<ModuleName, String>,
     pub(super) pools: BTreeMap<PoolId, PoolRow>,
+    pub(super) upstreams: BTreeMap<UpstreamName, UpstreamRow>,
+    pub(super) totals: BTreeMap<(UpstreamName, String), Total>,
+    pub(super) samples: Vec<(UpstreamName, String, f64)>,
     /// Snapshots by name.
     pub(super) breakers: BTreeMap<String, String>,
     pub(super) groups: BTreeMap<String, GroupRow>,
@@ -91,6 +95,12 @@ impl FakeRows {
             next_task_seq: tables.tasks.keys().next_back().map_or(1, |seq| seq.0 + 1),
             next_watch_id: tables.watches.keys().next_back().map_or(1, |id| id.0 + 1),
             watches: tables.watches.values().filter(|watch| watch.is_active()).cloned().collect(),
+            upstreams: tables.upstreams.values().cloned().collect(),
+            totals: tables
+                .totals
+                .iter()
+                .map(|((name, metric), total)| (name.clone(), metric.clone(), *total))
+                .collect(),
             pools: tables.pools.values().filter(|row| row.status != PoolStatus::Stopped).cloned().collect(),
             groups: tables.groups.values().cloned().collect(),
             tasks: tables.tasks.values().filter(|task| !task.status.is_final()).cloned().collect(),
@@ -130,6 +140,14 @@ impl FakeRows {
             Write::PutGroup(row) => drop(tables.groups.insert(row.name.clone(), row)),
             Write::DeleteGroup(name) => drop(tables.groups.remove(&name)),
             Write::DeletePool(id) => drop(tables.pools.remove(&id)),
+            Write::PutUpstream(row) => drop(tables.upstreams.insert(row.name.clone(), row)),
+            Write::DeleteUpstream(name) => {
+                tables.upstreams.remove(&name);
+                tables.totals.retain(|(upstream, _), _| *upstream != name);
+                tables.samples.retain(|(upstream, ..)| *upstream != name);
+            }
+            Write::PutTotal { upstream, metric, total } => drop(tables.totals.insert((upstream, metric), total)),
+            Write::InsertSample { upstream, metric, value, .. } => tables.samples.push((upstream, metric, value)),
             Write::PutBreaker(row) => drop(tables.breakers.insert(row.name, row.snapshot)),
             Write::DeleteBreaker(name) => drop(tables.breakers.remove(&name)),
             Write::PutTask(task) => self.put_task(*task),

@@ -21,6 +21,7 @@ mod running;
 mod scaling;
 mod tasks;
 mod timers;
+mod upstreams;
 mod watching;
 mod workflows;
 
@@ -36,18 +37,20 @@ mod tests;
 use super::breaker::{BreakerChange, Hold};
 use super::command::{Command, HubStatus, Refusal, Reply, Written};
 use super::event::{Body, Event};
-use super::id::{AskId, PoolId, TaskId, TaskSeq, Token};
+use super::id::{AskId, PoolId, TaskId, TaskSeq, Token, UpstreamName};
 use super::limits;
 use super::measure::Measure;
 use super::pool::{Pool, Worker};
 use super::rows::{Change, Rows, RowsError, Snapshot, Write};
 use super::task::{OnCrash, Process, Report};
+use super::upstream::{PollReport, Upstream, UpstreamRow};
 use crate::clock::{Now, Tick};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use holding::breaker_name;
+pub use upstreams::upstream_breaker_name;
 
 /// Everything that can make the daemon act.
 #[derive(Clone, Debug)]
@@ -100,6 +103,15 @@ pub enum Input {
         pool: PoolId,
         wait: Duration,
     },
+    /// A poller has been round.
+    Polled {
+        upstream: UpstreamName,
+        report: Box<PollReport>,
+    },
+    UpstreamBreakerChanged {
+        upstream: UpstreamName,
+        change: BreakerChange,
+    },
     /// Nothing more is dispatched; the daemon is stopping.
     Stopping,
 }
@@ -136,6 +148,22 @@ pub enum Stop {
     Stuck,
 }
 
+/// What a poller is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PollerOrder {
+    /// Come into being; it polls by schedule if the row says so.
+    Begin(Box<UpstreamRow>),
+    /// Cease to be.
+    End,
+    /// Poll by schedule.
+    Start,
+    Stop,
+    /// One cycle now.
+    Poll,
+    /// Close the breaker.
+    Reset,
+}
+
 /// What should happen after a batch, in the order of the fields.
 #[derive(Debug, Default)]
 pub struct Effects {
@@ -152,6 +180,8 @@ pub struct Effects {
     pub cancels: Vec<Cancel>,
     /// Pools whose executor's breaker is to let one task through.
     pub breakers_tried: Vec<PoolId>,
+    /// What pollers are to do, in this order.
+    pub pollers: Vec<(UpstreamName, PollerOrder)>,
     pub stop: bool,
     /// For statistics only.
     pub measures: Vec<Measure>,
@@ -200,6 +230,7 @@ pub struct Hub {
     holds_before: BTreeMap<PoolId, Option<Hold>>,
     tasks: tasks::Tasks,
     workflows: workflows::Workflows,
+    upstreams: BTreeMap<UpstreamName, Upstream>,
     /// How much the running tasks have written.
     written: HashMap<TaskSeq, Written>,
     /// When which busy worker counts as stuck, unless something is heard of it.
@@ -231,6 +262,7 @@ impl Hub {
             holds_before: BTreeMap::new(),
             tasks: tasks::Tasks::default(),
             workflows: workflows::Workflows::default(),
+            upstreams: BTreeMap::new(),
             written: HashMap::new(),
             quiet: HashMap::new(),
             round_robin: 0,
@@ -259,6 +291,7 @@ impl Hub {
         self.quiet.clear();
         self.restore_tasks(now, snapshot.tasks, &snapshot.dependencies);
         self.restore_workflows(snapshot.workflows, &snapshot.workflow_tasks);
+        self.restore_upstreams(snapshot.upstreams, snapshot.totals);
         self.restore_watches(now, snapshot.next_watch_id, snapshot.watches);
     }
 
@@ -288,6 +321,10 @@ impl Hub {
             Input::Staffed { pool, ask, outcome } => return self.staffed(now, &pool, ask, outcome, rows, out),
             Input::BreakerChanged { pool, change } => self.breaker_changed(now, &pool, change, out),
             Input::BreakerHolds { pool, wait } => self.breaker_holds(now, &pool, wait),
+            Input::Polled { upstream, report } => self.polled(now, &upstream, *report, out),
+            Input::UpstreamBreakerChanged { upstream, change } => {
+                self.upstream_breaker_changed(now, &upstream, change, out);
+            }
             Input::Stopping => self.stop_dispatching(),
         }
         Ok(())
@@ -336,6 +373,13 @@ impl Hub {
             Command::RetryTask { id } => Some(self.retry(now, &id, rows, out)?),
             Command::RunWorkflow(run) => Some(self.run_workflow(now, *run, rows, out)?),
             Command::WaitWorkflow { id, timeout } => self.wait_workflow(now, ask, id, timeout, rows)?,
+            Command::ListUpstreams => Some(Ok(Reply::Upstreams(self.upstreams.values().cloned().collect()))),
+            Command::ShowUpstream { name } => Some(self.show_upstream(&name)),
+            Command::AddUpstream(row) => Some(self.add_upstream(row, out)),
+            Command::RemoveUpstream { name } => Some(self.remove_upstream(&name, out)),
+            Command::SetPolling { name, polling } => Some(self.set_polling(&name, polling, out)),
+            Command::PollUpstream { name, timeout } => self.poll_upstream(now, ask, &name, timeout, out),
+            Command::ResetUpstream { name } => Some(self.reset_upstream(now, &name, out)),
             Command::CancelWorkflow { id } => Some(self.cancel_workflow(id, rows)?),
         };
         if let Some(answer) = answer {
@@ -417,6 +461,7 @@ impl Hub {
         HubStatus {
             active_messages: self.watches.active(),
             pools: self.pools.len(),
+            upstreams: self.upstreams.len(),
             tasks_queued: self.pools.values().map(Pool::pending).sum(),
             tasks_running: self.pools.values().map(Pool::running).sum(),
             seq: self.seq,

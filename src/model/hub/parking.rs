@@ -4,7 +4,7 @@ use super::timers::Timer;
 use super::{Effects, Hub};
 use crate::clock::{Now, Tick};
 use crate::model::command::{Answer, Code, Refusal, Reply, Written};
-use crate::model::id::{AskId, PoolId, TaskSeq, WatchId, WorkflowId};
+use crate::model::id::{AskId, PoolId, TaskSeq, UpstreamName, WatchId, WorkflowId};
 use crate::model::message::Status;
 use crate::model::rows::{Rows, RowsError};
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +21,8 @@ pub(super) enum Wait {
     Pool(PoolId),
     /// The end of a workflow.
     Workflow(WorkflowId),
+    /// The end of a cycle that was asked for.
+    Upstream(UpstreamName),
     /// The answer to a question; as it stands, without content, should the wait end first.
     Answer(TaskSeq, Box<Answer>),
 }
@@ -38,6 +40,7 @@ pub(super) struct Parking {
     on_task: BTreeMap<TaskSeq, Vec<AskId>>,
     on_pool: BTreeMap<PoolId, Vec<AskId>>,
     on_workflow: BTreeMap<WorkflowId, Vec<AskId>>,
+    on_upstream: BTreeMap<UpstreamName, Vec<AskId>>,
     /// Taken out by the batch at hand. Should it fail, they have not been answered and wait on.
     taken: Vec<(AskId, Parked)>,
 }
@@ -76,6 +79,7 @@ impl Hub {
             }
             Wait::Pool(id) => self.parking.on_pool.entry(id.clone()).or_default().push(ask),
             Wait::Workflow(id) => self.parking.on_workflow.entry(id.clone()).or_default().push(ask),
+            Wait::Upstream(name) => self.parking.on_upstream.entry(name.clone()).or_default().push(ask),
         }
         self.parking.parked.insert(ask, parked);
     }
@@ -91,6 +95,7 @@ impl Hub {
             Wait::Task(seq) | Wait::Output(seq, _) | Wait::Answer(seq, _) => leave(&mut self.parking.on_task, seq, ask),
             Wait::Pool(id) => leave(&mut self.parking.on_pool, id, ask),
             Wait::Workflow(id) => leave(&mut self.parking.on_workflow, id, ask),
+            Wait::Upstream(name) => leave(&mut self.parking.on_upstream, name, ask),
         }
         self.parking.taken.push((ask, parked.clone()));
         Some(parked.wait)
@@ -140,6 +145,15 @@ impl Hub {
         asks
     }
 
+    /// Takes out all who wait for a cycle of an upstream.
+    pub(super) fn waiting_for_upstream(&mut self, name: &UpstreamName) -> Vec<AskId> {
+        let asks = self.parking.on_upstream.get(name).cloned().unwrap_or_default();
+        for ask in &asks {
+            self.unpark(*ask);
+        }
+        asks
+    }
+
     /// Answers those whose wait is over outside of any batch: for when nothing can be written.
     pub fn expire_waits(&mut self, now: Now, rows: &mut dyn Rows, out: &mut Effects) {
         for (at, ask) in self.timers.due_waits(now.tick) {
@@ -160,9 +174,14 @@ impl Hub {
     ) -> Result<(), RowsError> {
         let answer = match self.unpark(ask) {
             None => return Ok(()),
-            Some(Wait::Watch(_) | Wait::Task(_) | Wait::Output(..) | Wait::Pool(_) | Wait::Workflow(_)) => {
-                Err(timed_out())
-            }
+            Some(
+                Wait::Watch(_)
+                | Wait::Task(_)
+                | Wait::Output(..)
+                | Wait::Pool(_)
+                | Wait::Workflow(_)
+                | Wait::Upstream(_),
+            ) => Err(timed_out()),
             Some(Wait::Answer(_, mut answer)) => {
                 let status = rows.message(&answer.question)?.map_or(Status::Unknown, |question| question.status);
                 let error = format!(

@@ -6,7 +6,7 @@ use super::timers::Timer;
 use super::{Effects, Hub};
 use crate::clock::{Now, Tick};
 use crate::model::event::Body;
-use crate::model::id::{MessageId, PoolId};
+use crate::model::id::{MessageId, PoolId, UpstreamName};
 use crate::model::limits::PICTURE_INTERVAL;
 use crate::model::rows::{Rows, RowsError};
 use std::collections::BTreeMap;
@@ -16,6 +16,8 @@ pub(super) enum Subject {
     Pool(PoolId),
     Worker(PoolId, u8),
     Content(MessageId),
+    /// A poller's last cycle.
+    Upstream(UpstreamName),
 }
 
 /// Per subject whether something changed since its last picture. A subject is forgotten one interval after that.
@@ -84,6 +86,15 @@ impl Hub {
                 slot: *slot,
                 status: pool.workers[usize::from(*slot)].status(),
             }),
+            Subject::Upstream(name) => {
+                let last = self.upstreams.get(name).and_then(|upstream| upstream.last.as_ref());
+                last.map(|report| Body::UpstreamPolled {
+                    upstream: name.clone(),
+                    cycle: report.cycle,
+                    metrics: report.metrics.clone(),
+                    errors: report.errors.iter().map(|error| error.kind).collect(),
+                })
+            }
             Subject::Content(id) => rows.message(id)?.map(|message| Body::MessageContent {
                 message_id: message.id,
                 thread_id: Some(message.thread_id),

@@ -12,6 +12,7 @@ mod queueing;
 mod routing;
 mod scaling;
 mod tasks;
+mod upstreams;
 mod watches;
 mod workflows;
 

@@ -150,7 +150,10 @@ fn a_newer_file_is_refused() {
 
 /// Version 1 is what a new file has without the steps since.
 fn back_to_version_1(db: &Connection) {
-    db.execute_batch("DROP TABLE breakers; PRAGMA user_version = 1;").unwrap();
+    db.execute_batch(
+        "DROP TABLE breakers; DROP TABLE upstreams; DROP TABLE counters; DROP TABLE samples; PRAGMA user_version = 1;",
+    )
+    .unwrap();
 }
 
 #[test]

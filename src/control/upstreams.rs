@@ -1,0 +1,142 @@
+//! `upstream.*`: requests checked, and upstreams as they are shown.
+
+use super::intake::{duration, name};
+use super::wire;
+use crate::model::breaker::BreakerState;
+use crate::model::command::{Command, Refusal};
+use crate::model::id::UpstreamName;
+use crate::model::upstream::{Upstream, UpstreamRow};
+use crate::ports::Reader;
+use std::time::Duration;
+
+/// What one that is added has unless it says, as in the configuration.
+const INTERVAL_SECONDS: f64 = 30.0;
+const TIMEOUT_SECONDS: f64 = 10.0;
+const MAX_RETRIES: u32 = 3;
+const RETRY_DELAY_SECONDS: f64 = 5.0;
+const THRESHOLD: u32 = 5;
+const TOOLS: [&str; 4] =
+    ["get_activity_summary", "get_workflow_metrics", "get_session_analytics", "get_performance_metrics"];
+/// Most tools of one upstream.
+const TOOLS_MAX: usize = 64;
+const ENDPOINT_BYTES_MAX: usize = 2048;
+
+pub(super) fn named(text: &str) -> UpstreamName {
+    UpstreamName::new(text)
+}
+
+pub(super) fn poll(args: &wire::UpstreamPoll) -> Result<Command, Refusal> {
+    let timeout = args.timeout_seconds.map(|seconds| duration("timeout_seconds", seconds)).transpose()?;
+    Ok(Command::PollUpstream { name: named(&args.name), timeout })
+}
+
+pub(super) fn add(args: &wire::UpstreamAdd) -> Result<Command, Refusal> {
+    let seconds = |what: &str, given: Option<f64>, default: f64, least: f64, most: f64| {
+        let seconds = given.unwrap_or(default);
+        if (least..=most).contains(&seconds) {
+            return Ok(Duration::from_secs_f64(seconds));
+        }
+        Err(Refusal::bad_request(format!("{what} is {seconds}; it goes from {least} to {most}")))
+    };
+    let count = |what: &str, given: Option<u32>, default: u32, most: u32| {
+        let count = given.unwrap_or(default);
+        if (1..=most).contains(&count) {
+            return Ok(count);
+        }
+        Err(Refusal::bad_request(format!("{what} is {count}; it goes from 1 to {most}")))
+    };
+    Ok(Command::AddUpstream(UpstreamRow {
+        name: UpstreamName::from(name("name", &args.name)?),
+        endpoint: endpoint(&args.endpoint)?,
+        interval: seconds("interval_seconds", args.interval_seconds, INTERVAL_SECONDS, 5.0, 600.0)?,
+        timeout: seconds("timeout_seconds", args.timeout_seconds, TIMEOUT_SECONDS, 1.0, 60.0)?,
+        max_retries: count("max_retries", args.max_retries, MAX_RETRIES, 10)?,
+        retry_delay: seconds("retry_delay_seconds", args.retry_delay_seconds, RETRY_DELAY_SECONDS, 1.0, 60.0)?,
+        failure_threshold: count("circuit_breaker_threshold", args.circuit_breaker_threshold, THRESHOLD, 20)?,
+        tools: tools(&args.tools)?,
+        configured: false,
+        enabled: true,
+        polling: true,
+    }))
+}
+
+fn endpoint(text: &str) -> Result<String, Refusal> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let has_host = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', ':']));
+    if !has_host || text.len() > ENDPOINT_BYTES_MAX || text.contains(char::is_whitespace) {
+        let message = format!("endpoint is {text:?}; it is a URL like http://localhost:8678/mcp");
+        return Err(Refusal::bad_request(message));
+    }
+    Ok(text.to_owned())
+}
+
+fn tools(given: &[String]) -> Result<Vec<String>, Refusal> {
+    if given.is_empty() {
+        return Ok(TOOLS.map(str::to_owned).into());
+    }
+    let is_tool = |tool: &String| !tool.is_empty() && tool.len() <= 128 && !tool.contains(char::is_whitespace);
+    if given.len() > TOOLS_MAX || !given.iter().all(is_tool) {
+        let message = format!("tools are at most {TOOLS_MAX} names without spaces, of at most 128 bytes");
+        return Err(Refusal::bad_request(message));
+    }
+    Ok(given.to_vec())
+}
+
+pub(super) fn history(
+    args: &wire::UpstreamHistoryArgs,
+    rows_max: usize,
+    reader: &mut dyn Reader,
+) -> Result<wire::UpstreamHistory, Refusal> {
+    let samples = reader.samples(&args.name, rows_max)?;
+    let shown = |point: crate::ports::SamplePoint| wire::UpstreamSample {
+        metric: point.metric,
+        at: point.at.to_string(),
+        value: point.value,
+    };
+    Ok(wire::UpstreamHistory { name: args.name.clone(), samples: samples.into_iter().map(shown).collect() })
+}
+
+pub(super) fn list(upstreams: &[Upstream]) -> wire::Upstreams {
+    wire::Upstreams { upstreams: upstreams.iter().map(shown).collect() }
+}
+
+pub(super) fn shown(upstream: &Upstream) -> wire::Upstream {
+    let row = &upstream.row;
+    let last = upstream.last.as_ref();
+    wire::Upstream {
+        name: row.name.to_string(),
+        endpoint: row.endpoint.clone(),
+        running: row.polling,
+        configured: row.configured,
+        healthy: upstream.is_healthy(),
+        interval_seconds: row.interval.as_secs_f64(),
+        timeout_seconds: row.timeout.as_secs_f64(),
+        max_retries: row.max_retries,
+        retry_delay_seconds: row.retry_delay.as_secs_f64(),
+        circuit_breaker_threshold: row.failure_threshold,
+        poll_cycles: last.map_or(0, |report| report.cycle),
+        errors: last.map_or(0, |report| report.failed_cycles),
+        last_poll_time: last.map(|report| report.at.to_string()),
+        last_error: upstream.last_error.clone(),
+        next_poll_at: upstream.next_poll_at.map(|at| at.to_string()),
+        circuit_breaker: upstream.breaker.as_str().to_owned(),
+        circuit_breaker_open: upstream.breaker == BreakerState::Open,
+        retry_at: upstream.retry_at.map(|at| at.to_string()),
+        consecutive_failures: last.map_or(0, |report| report.consecutive_failures),
+        era: last.and_then(|report| report.era).map(str::to_owned),
+        metrics_collected: last.map(|report| report.metrics.clone()).unwrap_or_default(),
+        last_errors: last
+            .map(|report| report.errors.iter().map(|error| error.sentence()).collect())
+            .unwrap_or_default(),
+        tools: last.map(|report| report.tools.iter().map(tool).collect()).unwrap_or_default(),
+    }
+}
+
+fn tool(state: &crate::model::upstream::ToolState) -> (String, wire::UpstreamTool) {
+    let shown = wire::UpstreamTool {
+        state: state.state.to_owned(),
+        error: state.error.clone(),
+        at: state.at.map(|at| at.to_string()),
+    };
+    (state.tool.clone(), shown)
+}

@@ -1,0 +1,171 @@
+//! Upstreams: what is asked of their pollers, and what is kept of what these report.
+
+use super::*;
+use crate::model::breaker::{BreakerChange, BreakerState};
+use crate::model::hub::PollerOrder;
+use crate::model::hub::driver::Fate;
+use crate::model::id::UpstreamName;
+use crate::model::upstream::{PollError, PollReport, Sample, SampleKind, Upstream, UpstreamRow};
+
+fn name() -> UpstreamName {
+    UpstreamName::new("u")
+}
+
+fn row() -> UpstreamRow {
+    UpstreamRow {
+        name: name(),
+        endpoint: "http://localhost:1/mcp".to_owned(),
+        interval: 30 * SECOND,
+        timeout: 10 * SECOND,
+        max_retries: 3,
+        retry_delay: 5 * SECOND,
+        failure_threshold: 5,
+        tools: vec!["t".to_owned()],
+        configured: false,
+        enabled: true,
+        polling: true,
+    }
+}
+
+/// A desk with the upstream `u`.
+fn polled_desk() -> Driver {
+    let mut desk = desk();
+    let ask = desk.ask(Command::AddUpstream(row()));
+    assert_eq!(refusal(&desk, ask), None);
+    desk.pollers.clear();
+    desk
+}
+
+fn report(cycle: u64, total: f64, manual: bool) -> Input {
+    let sample = |metric: &str, kind, value| Sample { metric: metric.to_owned(), kind, value };
+    Input::Polled {
+        upstream: name(),
+        report: Box::new(PollReport {
+            cycle,
+            at: Timestamp::default(),
+            took: SECOND,
+            manual,
+            metrics: vec!["sessions".to_owned()],
+            errors: Vec::new(),
+            samples: vec![
+                sample("sessions.total", SampleKind::Counter, total),
+                sample("sessions.active", SampleKind::Gauge, 3.0),
+            ],
+            tools: Vec::new(),
+            era: Some("legacy"),
+            consecutive_failures: 0,
+            failed_cycles: 0,
+        }),
+    }
+}
+
+fn shown(desk: &mut Driver) -> Box<Upstream> {
+    let ask = desk.ask(Command::ShowUpstream { name: name() });
+    let Some(Ok(Reply::Upstream(one))) = desk.answer(ask) else { panic!("{:?}", desk.answer(ask)) };
+    one.clone()
+}
+
+#[test]
+fn one_that_is_added_begins_and_stays() {
+    let mut desk = desk();
+    desk.ask(Command::AddUpstream(row()));
+    assert_eq!(desk.pollers, [(name(), PollerOrder::Begin(Box::new(row())))]);
+    assert_eq!(desk.rows.tables.upstreams["u"], row());
+    let again = desk.ask(Command::AddUpstream(row()));
+    assert_eq!(refusal(&desk, again), Some(Code::Conflict));
+}
+
+#[test]
+fn the_schedule_is_switched_once_and_kept() {
+    let mut desk = polled_desk();
+    for _ in 0..2 {
+        desk.ask(Command::SetPolling { name: name(), polling: false });
+    }
+    assert_eq!(desk.pollers, [(name(), PollerOrder::Stop)]);
+    assert!(!desk.rows.tables.upstreams["u"].polling);
+    desk.crash();
+    assert!(!shown(&mut desk).row.polling);
+}
+
+#[test]
+fn who_asks_for_a_round_waits_for_one_that_was_asked_for() {
+    let mut desk = polled_desk();
+    let ask = desk.ask(Command::PollUpstream { name: name(), timeout: None });
+    assert_eq!(desk.pollers, [(name(), PollerOrder::Poll)]);
+    desk.batch(vec![report(1, 5.0, false)]);
+    assert!(desk.answer(ask).is_none());
+    desk.batch(vec![report(2, 5.0, true)]);
+    assert!(matches!(desk.answer(ask), Some(Ok(Reply::Upstream(_)))));
+    let late = desk.ask(Command::PollUpstream { name: name(), timeout: Some(SECOND) });
+    desk.pass(SECOND);
+    assert_eq!(refusal(&desk, late), Some(Code::TimedOut));
+}
+
+#[test]
+fn totals_outlive_the_server_the_daemon_and_a_batch_that_failed() {
+    let mut desk = polled_desk();
+    desk.batch(vec![report(1, 41.0, false)]);
+    desk.batch(vec![report(2, 41.0, false)]);
+    desk.batch_with(vec![report(3, 50.0, false)], Fate::CommitFails);
+    desk.batch(Vec::new());
+    let total = |desk: &Driver| desk.rows.tables.totals[&(name(), "sessions.total".to_owned())].value();
+    assert_eq!(total(&desk), 50.0);
+    desk.batch(vec![report(4, 2.0, false)]);
+    desk.crash();
+    desk.batch(vec![report(1, 7.0, false)]);
+    assert_eq!(total(&desk), 57.0);
+    let values: Vec<f64> =
+        desk.rows.tables.samples.iter().filter(|(_, metric, _)| metric == "sessions.total").map(|it| it.2).collect();
+    assert_eq!(values, [41.0, 41.0, 50.0, 52.0, 57.0]);
+}
+
+#[test]
+fn errors_are_judged_by_the_last_round() {
+    let mut desk = polled_desk();
+    assert!(!shown(&mut desk).is_healthy());
+    let Input::Polled { report: mut bad, upstream } = report(1, 1.0, false) else { unreachable!() };
+    bad.errors = vec![PollError { tool: Some("t".to_owned()), kind: "timeout", message: "no answer".to_owned() }];
+    desk.batch(vec![Input::Polled { upstream, report: bad }]);
+    let one = shown(&mut desk);
+    assert_eq!((one.is_healthy(), one.last_error.as_deref()), (false, Some("t: no answer")));
+    desk.batch(vec![report(2, 1.0, false)]);
+    let one = shown(&mut desk);
+    assert_eq!((one.is_healthy(), one.last_error.as_deref()), (true, Some("t: no answer")));
+}
+
+#[test]
+fn a_breaker_is_told_stored_and_reset() {
+    let mut desk = polled_desk();
+    let (from, to) = (BreakerState::Closed, BreakerState::Open);
+    let change = BreakerChange { from, to, wait: Some(150 * SECOND), snapshot: "open".to_owned() };
+    desk.batch(vec![Input::UpstreamBreakerChanged { upstream: name(), change }]);
+    assert_eq!(desk.rows.tables.breakers["upstream:u"], "open");
+    assert_eq!(shown(&mut desk).breaker, BreakerState::Open);
+    desk.ask(Command::ResetUpstream { name: name() });
+    assert_eq!(desk.pollers, [(name(), PollerOrder::Reset)]);
+    assert!(desk.rows.tables.breakers.is_empty());
+    assert_eq!(desk.facts(), ["upstream.breaker_changed", "upstream.breaker_changed"]);
+}
+
+#[test]
+fn what_is_removed_is_gone_with_all_that_was_kept_of_it() {
+    let mut desk = polled_desk();
+    desk.batch(vec![report(1, 5.0, false)]);
+    let waiting = desk.ask(Command::PollUpstream { name: name(), timeout: None });
+    desk.ask(Command::RemoveUpstream { name: name() });
+    assert_eq!(refusal(&desk, waiting), Some(Code::NotFound));
+    let tables = &desk.rows.tables;
+    assert!(tables.upstreams.is_empty() && tables.totals.is_empty() && tables.samples.is_empty());
+    assert_eq!(desk.pollers.last(), Some(&(name(), PollerOrder::End)));
+    // A report that was on its way is about nobody.
+    desk.batch(vec![report(2, 6.0, false)]);
+    assert!(desk.rows.tables.samples.is_empty());
+}
+
+#[test]
+fn what_the_configuration_names_is_not_removed_by_hand() {
+    let mut desk = desk();
+    desk.ask(Command::AddUpstream(UpstreamRow { configured: true, ..row() }));
+    let ask = desk.ask(Command::RemoveUpstream { name: name() });
+    assert_eq!(refusal(&desk, ask), Some(Code::Conflict));
+}

@@ -1,0 +1,203 @@
+//! Upstreams: which there are, whether they are polled, and what their pollers report.
+
+use super::parking::Wait;
+use super::pictures::Subject;
+use super::{Effects, Hub, PollerOrder};
+use crate::clock::Now;
+use crate::model::breaker::{BreakerChange, BreakerRow, BreakerState};
+use crate::model::command::{Code, Refusal, Reply};
+use crate::model::event::Body;
+use crate::model::id::{AskId, UpstreamName};
+use crate::model::limits::UPSTREAMS_MAX;
+use crate::model::measure::Measure;
+use crate::model::rows::Write;
+use crate::model::upstream::{PollReport, SampleKind, Total, Upstream, UpstreamRow};
+use std::time::Duration;
+
+type Answer = Result<Reply, Refusal>;
+
+/// The name under which an upstream's breaker is stored and shown.
+pub fn upstream_breaker_name(upstream: &UpstreamName) -> String {
+    format!("upstream:{upstream}")
+}
+
+impl Hub {
+    pub(super) fn restore_upstreams(&mut self, rows: Vec<UpstreamRow>, totals: Vec<(UpstreamName, String, Total)>) {
+        let mut before = std::mem::take(&mut self.upstreams);
+        for row in rows {
+            // What its poller has told is a fact of this process, not of the store.
+            let mut upstream = before.remove(&row.name).unwrap_or_else(|| Upstream::new(row.clone()));
+            upstream.row = row;
+            upstream.totals.clear();
+            self.upstreams.insert(upstream.row.name.clone(), upstream);
+        }
+        for (name, metric, total) in totals {
+            if let Some(upstream) = self.upstreams.get_mut(&name) {
+                upstream.totals.insert(metric, total);
+            }
+        }
+    }
+
+    /// The upstreams as they are, for whoever starts their pollers.
+    pub fn upstream_rows(&self) -> impl Iterator<Item = &UpstreamRow> {
+        self.upstreams.values().map(|upstream| &upstream.row)
+    }
+
+    pub(super) fn show_upstream(&self, name: &UpstreamName) -> Answer {
+        let upstream = self.upstreams.get(name).ok_or_else(|| no_upstream(name))?;
+        Ok(Reply::Upstream(Box::new(upstream.clone())))
+    }
+
+    pub(super) fn add_upstream(&mut self, row: UpstreamRow, out: &mut Effects) -> Answer {
+        if self.upstreams.contains_key(&row.name) {
+            return Err(Refusal::new(Code::Conflict, format!("Upstream {} already exists", row.name)));
+        }
+        if self.upstreams.len() >= UPSTREAMS_MAX {
+            let message = format!("there are {UPSTREAMS_MAX} upstreams, and more are not possible; remove one");
+            return Err(Refusal::new(Code::Conflict, message));
+        }
+        out.writes.push(Write::PutUpstream(row.clone()));
+        out.pollers.push((row.name.clone(), PollerOrder::Begin(Box::new(row.clone()))));
+        let upstream = Upstream::new(row);
+        let shown = Box::new(upstream.clone());
+        self.upstreams.insert(upstream.row.name.clone(), upstream);
+        Ok(Reply::Upstream(shown))
+    }
+
+    pub(super) fn remove_upstream(&mut self, name: &UpstreamName, out: &mut Effects) -> Answer {
+        let upstream = self.upstreams.get(name).ok_or_else(|| no_upstream(name))?;
+        if upstream.row.configured {
+            let message = format!("upstream {name} stands in the configuration; remove it there, or stop it");
+            return Err(Refusal::new(Code::Conflict, message));
+        }
+        self.upstreams.remove(name);
+        out.writes.push(Write::DeleteUpstream(name.clone()));
+        out.writes.push(Write::DeleteBreaker(upstream_breaker_name(name)));
+        out.pollers.push((name.clone(), PollerOrder::End));
+        for ask in self.waiting_for_upstream(name) {
+            out.replies.push((ask, Err(no_upstream(name))));
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Switches the schedule, which stays so over restarts.
+    pub(super) fn set_polling(&mut self, name: &UpstreamName, polling: bool, out: &mut Effects) -> Answer {
+        let upstream = self.upstreams.get_mut(name).ok_or_else(|| no_upstream(name))?;
+        if upstream.row.polling != polling {
+            upstream.row.polling = polling;
+            upstream.next_poll_at = None;
+            out.writes.push(Write::PutUpstream(upstream.row.clone()));
+            out.pollers.push((name.clone(), if polling { PollerOrder::Start } else { PollerOrder::Stop }));
+        }
+        self.show_upstream(name)
+    }
+
+    /// One cycle now, whether or not it is polled by schedule; the asker is answered when it is over.
+    pub(super) fn poll_upstream(
+        &mut self,
+        now: Now,
+        ask: AskId,
+        name: &UpstreamName,
+        timeout: Option<Duration>,
+        out: &mut Effects,
+    ) -> Option<Answer> {
+        if !self.upstreams.contains_key(name) {
+            return Some(Err(no_upstream(name)));
+        }
+        out.pollers.push((name.clone(), PollerOrder::Poll));
+        self.park(now, ask, Wait::Upstream(name.clone()), super::check_wait(timeout));
+        None
+    }
+
+    /// Closes its breaker.
+    pub(super) fn reset_upstream(&mut self, now: Now, name: &UpstreamName, out: &mut Effects) -> Answer {
+        let upstream = self.upstreams.get_mut(name).ok_or_else(|| no_upstream(name))?;
+        let from = std::mem::replace(&mut upstream.breaker, BreakerState::Closed);
+        upstream.retry_at = None;
+        out.pollers.push((name.clone(), PollerOrder::Reset));
+        out.writes.push(Write::DeleteBreaker(upstream_breaker_name(name)));
+        if from != BreakerState::Closed {
+            let body = Body::UpstreamBreakerChanged { upstream: name.clone(), from, to: BreakerState::Closed };
+            self.emit(now, body, out);
+        }
+        self.show_upstream(name)
+    }
+
+    pub(super) fn upstream_breaker_changed(
+        &mut self,
+        now: Now,
+        name: &UpstreamName,
+        change: BreakerChange,
+        out: &mut Effects,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(name) else { return };
+        upstream.breaker = change.to;
+        upstream.retry_at = change.wait.map(|wait| now.wall.after(wait));
+        let stored = upstream_breaker_name(name);
+        out.writes.push(match change.to {
+            BreakerState::Closed => Write::DeleteBreaker(stored),
+            _ => Write::PutBreaker(BreakerRow { name: stored, snapshot: change.snapshot, saved_at: now.wall }),
+        });
+        let body = Body::UpstreamBreakerChanged { upstream: name.clone(), from: change.from, to: change.to };
+        self.emit(now, body, out);
+    }
+
+    pub(super) fn polled(&mut self, now: Now, name: &UpstreamName, report: PollReport, out: &mut Effects) {
+        let Some(upstream) = self.upstreams.get_mut(name) else { return };
+        for sample in &report.samples {
+            let value = match sample.kind {
+                SampleKind::Counter => {
+                    let total = upstream.totals.entry(sample.metric.clone()).or_default();
+                    let before = *total;
+                    total.observe(sample.value);
+                    if *total != before {
+                        out.writes.push(Write::PutTotal {
+                            upstream: name.clone(),
+                            metric: sample.metric.clone(),
+                            total: *total,
+                        });
+                    }
+                    total.value()
+                }
+                SampleKind::Gauge | SampleKind::Histogram => sample.value,
+            };
+            out.measures.push(Measure::Sampled {
+                upstream: name.clone(),
+                metric: sample.metric.clone(),
+                kind: sample.kind,
+                value,
+            });
+            out.writes.push(Write::InsertSample {
+                upstream: name.clone(),
+                at: report.at,
+                metric: sample.metric.clone(),
+                value,
+            });
+        }
+        out.measures.push(Measure::Polled {
+            upstream: name.clone(),
+            took: report.took,
+            failed: !report.errors.is_empty(),
+        });
+        if let Some(error) = report.errors.last() {
+            upstream.last_error = Some(error.sentence());
+        }
+        upstream.next_poll_at = upstream.row.polling.then(|| report.at.after(upstream.row.interval));
+        let manual = report.manual;
+        upstream.last = Some(report);
+        self.picture(now, Subject::Upstream(name.clone()));
+        if manual {
+            self.answer_polled(name, out);
+        }
+    }
+
+    fn answer_polled(&mut self, name: &UpstreamName, out: &mut Effects) {
+        for ask in self.waiting_for_upstream(name) {
+            out.replies.push((ask, self.show_upstream(name)));
+        }
+    }
+}
+
+fn no_upstream(name: &UpstreamName) -> Refusal {
+    Refusal::not_found(format!("Upstream {name} not found"))
+}
