@@ -38,6 +38,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "service",
             "telemetry",
             "resilience",
+            "mcp",
+            "upstream",
         ],
     ),
     ("pools", &["model", "resilience", "thread", "clock"]),

@@ -115,7 +115,7 @@ pub(super) fn shown(upstream: &Upstream) -> wire::Upstream {
         retry_delay_seconds: row.retry_delay.as_secs_f64(),
         circuit_breaker_threshold: row.failure_threshold,
         poll_cycles: last.map_or(0, |report| report.cycle),
-        errors: last.map_or(0, |report| report.failed_cycles),
+        errors: last.map_or(0, |report| report.failures),
         last_poll_time: last.map(|report| report.at.to_string()),
         last_error: upstream.last_error.clone(),
         next_poll_at: upstream.next_poll_at.map(|at| at.to_string()),
@@ -125,9 +125,7 @@ pub(super) fn shown(upstream: &Upstream) -> wire::Upstream {
         consecutive_failures: last.map_or(0, |report| report.consecutive_failures),
         era: last.and_then(|report| report.era).map(str::to_owned),
         metrics_collected: last.map(|report| report.metrics.clone()).unwrap_or_default(),
-        last_errors: last
-            .map(|report| report.errors.iter().map(|error| error.sentence()).collect())
-            .unwrap_or_default(),
+        last_errors: last.map(|report| report.errors.clone()).unwrap_or_default(),
         tools: last.map(|report| report.tools.iter().map(tool).collect()).unwrap_or_default(),
     }
 }

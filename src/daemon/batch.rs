@@ -161,6 +161,9 @@ impl HubLoop {
         for cancel in &effects.cancels {
             self.staff.cancel(cancel);
         }
+        for (upstream, order) in effects.pollers {
+            self.carried.extend(self.pollers.obey(&upstream, order));
+        }
         for pool in &effects.dismissed {
             self.staff.dismiss(pool);
         }

@@ -5,6 +5,7 @@ use super::guard::Guard;
 use super::housekeeping::Housekeeping;
 use super::inbox::Letter;
 use super::meter::Meter;
+use super::pollers::Pollers;
 use super::stopping::Stopping;
 use super::watcher::Progress;
 use super::worker::Staff;
@@ -39,6 +40,7 @@ pub(super) struct HubLoop {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) letters: Receiver<Letter>,
     pub(super) staff: Staff,
+    pub(super) pollers: Pollers,
     pub(super) progress: Arc<Progress>,
     pub(super) meter: Meter,
     pub(super) housekeeping: Housekeeping,

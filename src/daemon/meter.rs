@@ -2,7 +2,8 @@
 //! somebody asks.
 
 use super::metrics::families;
-use crate::model::hub::Effects;
+use crate::model::breaker::BreakerState;
+use crate::model::hub::{Effects, PollerOrder};
 use crate::model::id::PoolId;
 use crate::model::measure::Measure;
 use crate::model::pool::PoolView;
@@ -75,6 +76,11 @@ impl Meter {
             self.pools.remove(pool);
             self.registry.remove_labelled("pool", pool.as_str());
         }
+        for (upstream, order) in &effects.pollers {
+            if *order == PollerOrder::End {
+                self.registry.remove_labelled("upstream", upstream.as_str());
+            }
+        }
     }
 
     fn observe(&mut self, measure: &Measure) -> Result<(), MetricError> {
@@ -85,9 +91,11 @@ impl Meter {
             Measure::Sampled { upstream, metric, kind, value } => {
                 return self.sampled(upstream.as_str(), metric, *kind, *value);
             }
-            Measure::Polled { upstream, took, failed } => {
+            Measure::Polled { upstream, took, failed, breaker } => {
+                self.poller_breaker(upstream.as_str(), *breaker)?;
                 return self.polled(upstream.as_str(), *took, *failed);
             }
+            Measure::PollerBreaker { upstream, state } => return self.poller_breaker(upstream.as_str(), *state),
         }
         Ok(())
     }
@@ -104,6 +112,18 @@ impl Meter {
             SampleKind::Gauge => self.registry.gauge(metric, help, &labels)?.set(value),
             SampleKind::Histogram => self.registry.histogram(metric, help, &SAMPLE_BUCKETS, &labels)?.observe(value),
         }
+        Ok(())
+    }
+
+    fn poller_breaker(&mut self, upstream: &str, state: BreakerState) -> Result<(), MetricError> {
+        let number = match state {
+            BreakerState::Closed => 0.0,
+            BreakerState::Open => 1.0,
+            BreakerState::HalfOpen => 2.0,
+        };
+        let help = "0 while closed, 1 while open, 2 while half-open.";
+        let name = "session_buddy_poller.circuit_breaker_state";
+        self.registry.gauge(name, help, &[("upstream", upstream)])?.set(number);
         Ok(())
     }
 

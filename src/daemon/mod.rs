@@ -8,6 +8,7 @@ mod hub_loop;
 mod inbox;
 mod meter;
 pub mod metrics;
+mod pollers;
 mod recovery;
 mod stopping;
 mod watcher;
@@ -29,6 +30,7 @@ use housekeeping::{Housekeeping, Retention};
 use hub_loop::{EXIT_INTERNAL, EXIT_OK, HubLoop};
 use inbox::{DeathNotice, Inbox, Letter, inbox};
 use meter::{Exposed, Meter};
+use pollers::Pollers;
 use recovery::{Recovered, recover};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -126,6 +128,9 @@ fn start(
     let progress = Arc::new(Progress { folded: AtomicI64::new(folded), commits: AtomicU64::new(0) });
     let mut staff = Staff::new(workplace(config, paths, epoch, &exposed.breakers, &inbox, &clock));
     recovery::staff_pools(&mut hub, &mut store, &mut staff, &feed, &*clock).map_err(store_failed)?;
+    let mut pollers = Pollers::new(&config.upstreams, &inbox, &exposed.breakers, &clock);
+    let breakers = store.breakers().map_err(store_failed)?;
+    pollers.begin_all(&mut hub, &breakers);
     let tell = ring_hub(&inbox);
     let watcher =
         Watcher::start(&paths.database, config.daemon.interval, Arc::clone(&progress), tell, Arc::clone(&clock))
@@ -140,6 +145,7 @@ fn start(
         clock,
         letters,
         staff,
+        pollers,
         progress,
         meter,
         housekeeping: Housekeeping::new(Retention {

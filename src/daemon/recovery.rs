@@ -1,6 +1,7 @@
 //! Taking over what an earlier daemon left: its database, its processes, its open tasks and watches.
 //! Every step can be run again, so a kill anywhere in here is repaired by the next start.
 
+use super::pollers::as_configured;
 use super::worker::Staff;
 use super::{DEFAULT_POOL, StartError, failed, store_failed};
 use crate::clock::Clock;
@@ -88,18 +89,21 @@ fn fold_some(hub: &mut Hub, store: &mut Store, clock: &dyn Clock) -> Result<bool
 fn take_over_tasks(hub: &mut Hub, store: &mut Store, config: &Config, clock: &dyn Clock) -> Result<(), StoreError> {
     store.begin()?;
     let first = store.has_no_pool()?;
+    let configured = as_configured(&config.upstreams, &store.upstreams()?);
+    let changed = first || !configured.is_empty();
     commit(hub, store, clock, |hub, store, effects| {
         let now = clock.now();
         if first {
             let row = first_pool(config, clock);
             effects.writes.push(Write::PutPool(row));
         }
+        effects.writes.extend(configured);
         hub.recover(now, store, effects)?;
         hub.due(now, store, effects)?;
         hub.settle(now, store, effects)?;
         Ok(())
     })?;
-    if first {
+    if changed {
         let snapshot = store.snapshot()?;
         hub.restore(clock.now(), snapshot);
     }

@@ -49,6 +49,7 @@ impl HubLoop {
         if let Some(doors) = &mut self.doors {
             doors.close_door();
         }
+        self.pollers.end_all();
         self.staff.interrupt_all();
         self.stopping = Some(Stopping { until: self.clock.tick().after(self.stop_limit), hurried: false });
         self.hub.stop_dispatching();

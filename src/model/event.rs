@@ -76,8 +76,8 @@ pub enum Body {
         upstream: UpstreamName,
         cycle: u64,
         metrics: Vec<String>,
-        /// Short stable words; the sentences are fetched by who may.
-        errors: Vec<&'static str>,
+        /// Tools that are not ok, and how they are; what they said is fetched by who may.
+        errors: Vec<String>,
     },
     UpstreamBreakerChanged {
         upstream: UpstreamName,

@@ -1,5 +1,6 @@
 //! How long things took, for whoever keeps statistics. Told with the batch in which it was known, and stored nowhere.
 
+use super::breaker::BreakerState;
 use super::id::{PoolId, UpstreamName};
 use super::upstream::SampleKind;
 use std::time::Duration;
@@ -15,5 +16,7 @@ pub enum Measure {
     /// A number of an upstream's. Of a counter the whole total, over all restarts of the server.
     Sampled { upstream: UpstreamName, metric: String, kind: SampleKind, value: f64 },
     /// One cycle of a poller.
-    Polled { upstream: UpstreamName, took: Duration, failed: bool },
+    Polled { upstream: UpstreamName, took: Duration, failed: bool, breaker: BreakerState },
+    /// The circuit breaker of a poller is in this state now.
+    PollerBreaker { upstream: UpstreamName, state: BreakerState },
 }

@@ -6,7 +6,7 @@ use super::message::{MessageHead, NewMessage, NewThread, Status};
 use super::pool::PoolRow;
 use super::scaling::GroupRow;
 use super::task::{Task, TaskInput, TaskResult};
-use super::upstream::{Total, UpstreamRow};
+use super::upstream::{CounterFold, UpstreamRow};
 use super::watch::Watch;
 use super::workflow::WorkflowRow;
 use crate::clock::Timestamp;
@@ -84,7 +84,7 @@ pub enum Write {
     PutTotal {
         upstream: UpstreamName,
         metric: String,
-        total: Total,
+        total: CounterFold,
     },
     InsertSample {
         upstream: UpstreamName,
@@ -130,7 +130,7 @@ pub struct Snapshot {
     pub groups: Vec<GroupRow>,
     pub upstreams: Vec<UpstreamRow>,
     /// By upstream and metric.
-    pub totals: Vec<(UpstreamName, String, Total)>,
+    pub totals: Vec<(UpstreamName, String, CounterFold)>,
     /// Pending and running tasks in the order of submission.
     pub tasks: Vec<Task>,
     /// Of the open tasks: which needs which other open one.

@@ -29,42 +29,70 @@ pub struct UpstreamRow {
     pub polling: bool,
 }
 
-/// One number that a tool has given.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
-    /// With dots, as OpenTelemetry has it.
-    pub metric: String,
-    pub kind: SampleKind,
-    pub value: f64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What kind of number a sample is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SampleKind {
-    /// A total since the server began to count.
+    /// An absolute total, never negative; [`CounterFold`] makes one that only grows of it.
     Counter,
+    /// The state of something now.
     Gauge,
-    /// One observation.
+    /// One observation, to be counted into buckets. What is mapped so is an average of the server's own.
     Histogram,
 }
 
-/// A total that survives the server's restarts: what it had counted before, and what it says now.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Total {
-    pub offset: f64,
-    pub last: f64,
+impl SampleKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SampleKind::Counter => "counter",
+            SampleKind::Gauge => "gauge",
+            SampleKind::Histogram => "histogram",
+        }
+    }
 }
 
-impl Total {
-    /// Takes in what the server says. A smaller number than before means that it has begun to count anew.
-    pub fn observe(&mut self, value: f64) {
-        if value < self.last {
-            self.offset += self.last;
-        }
-        self.last = value;
+/// One number of one cycle.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// With dots, such as `session_buddy.sessions.active`.
+    pub metric: String,
+    pub kind: SampleKind,
+    /// Finite. Durations that the poller knows are in seconds, sizes in bytes; all else is as the server has it.
+    pub value: f64,
+}
+
+/// The state of one counter: plain data, so that it can be stored and taken up again after a restart of *this* program.
+///
+/// A server says how many there were since its own start. What is exported is `offset + last`: a value that is smaller than
+/// the one before means that the server began anew, and what it had counted until then is kept in the offset.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CounterFold {
+    /// What the server said last.
+    pub last: f64,
+    /// What earlier lives of the server had counted.
+    pub offset: f64,
+}
+
+impl CounterFold {
+    /// The total to be exported.
+    pub fn total(&self) -> f64 {
+        self.offset + self.last
     }
 
-    pub fn value(&self) -> f64 {
-        self.offset + self.last
+    /// Takes in an absolute value and returns by how much the total grew: nothing when it is the same as before.
+    ///
+    /// `None`, and nothing changes, for what cannot be a total: a negative value, one that is not finite, or one that would
+    /// make the total infinite.
+    pub fn fold(&mut self, value: f64) -> Option<f64> {
+        if !value.is_finite() || value < 0.0 {
+            return None;
+        }
+        let offset = if value < self.last { self.total() } else { self.offset };
+        let next = CounterFold { last: value, offset };
+        let before = self.total();
+        next.total().is_finite().then(|| {
+            *self = next;
+            next.total() - before
+        })
     }
 }
 
@@ -79,26 +107,6 @@ pub struct ToolState {
     pub at: Option<Timestamp>,
 }
 
-/// What went wrong in a cycle.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PollError {
-    /// `None` when it was the cycle as a whole.
-    pub tool: Option<String>,
-    /// A short stable word.
-    pub kind: &'static str,
-    /// A sentence for a person.
-    pub message: String,
-}
-
-impl PollError {
-    pub fn sentence(&self) -> String {
-        match &self.tool {
-            Some(tool) => format!("{tool}: {}", self.message),
-            None => self.message.clone(),
-        }
-    }
-}
-
 /// What one cycle came to, and how the poller stands after it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PollReport {
@@ -109,14 +117,19 @@ pub struct PollReport {
     /// Somebody asked for it.
     pub manual: bool,
     pub metrics: Vec<String>,
-    pub errors: Vec<PollError>,
+    /// All that did not become a metric, a sentence each.
+    pub errors: Vec<String>,
+    /// Metrics were collected and no call failed.
+    pub is_well: bool,
     pub samples: Vec<Sample>,
     pub tools: Vec<ToolState>,
     /// `legacy` or `modern`, once that is known.
     pub era: Option<&'static str>,
     pub consecutive_failures: u32,
-    /// Cycles with at least one error, this one included, since the daemon's start.
-    pub failed_cycles: u64,
+    /// Failed calls, and reasons why none was made, since the daemon's start.
+    pub failures: u64,
+    /// When the next cycle is due.
+    pub next_poll_at: Option<Timestamp>,
 }
 
 /// An upstream at work.
@@ -130,7 +143,7 @@ pub struct Upstream {
     pub last_error: Option<String>,
     /// When it is polled next, as far as that is known.
     pub next_poll_at: Option<Timestamp>,
-    pub totals: BTreeMap<String, Total>,
+    pub totals: BTreeMap<String, CounterFold>,
 }
 
 impl Upstream {
@@ -148,25 +161,6 @@ impl Upstream {
 
     /// Judged by the last cycle; one that was never polled is not healthy.
     pub fn is_healthy(&self) -> bool {
-        self.breaker == BreakerState::Closed && self.last.as_ref().is_some_and(|report| report.errors.is_empty())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn total(values: &[f64]) -> f64 {
-        let mut total = Total::default();
-        values.iter().for_each(|value| total.observe(*value));
-        total.value()
-    }
-
-    #[test]
-    fn a_total_is_never_added_twice_and_outlives_a_restart() {
-        assert_eq!(total(&[]), 0.0);
-        assert_eq!(total(&[41.0, 41.0]), 41.0);
-        assert_eq!(total(&[41.0, 50.0, 3.0, 7.0]), 57.0);
-        assert_eq!(total(&[5.0, 0.0, 0.0, 5.0, 1.0]), 11.0);
+        self.breaker == BreakerState::Closed && self.last.as_ref().is_some_and(|report| report.is_well)
     }
 }

@@ -3,7 +3,7 @@
 use super::{Store, StoreError, value};
 use crate::clock::Timestamp;
 use crate::model::id::UpstreamName;
-use crate::model::upstream::{Total, UpstreamRow};
+use crate::model::upstream::{CounterFold, UpstreamRow};
 use crate::ports::SamplePoint;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -52,6 +52,14 @@ impl Store {
         Ok(())
     }
 
+    /// Those that were known to the last daemon.
+    ///
+    /// # Errors
+    /// The table cannot be read.
+    pub fn upstreams(&mut self) -> Result<Vec<UpstreamRow>, StoreError> {
+        self.read_upstreams()
+    }
+
     pub(super) fn read_upstreams(&self) -> Result<Vec<UpstreamRow>, StoreError> {
         let mut statement = self
             .db
@@ -76,7 +84,12 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    pub(super) fn put_total(&self, upstream: &UpstreamName, metric: &str, total: Total) -> Result<(), StoreError> {
+    pub(super) fn put_total(
+        &self,
+        upstream: &UpstreamName,
+        metric: &str,
+        total: CounterFold,
+    ) -> Result<(), StoreError> {
         self.db
             .prepare_cached(
                 "INSERT OR REPLACE INTO counters(upstream, metric, last, \"offset\") VALUES(?1, ?2, ?3, ?4)",
@@ -85,10 +98,10 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn read_totals(&self) -> Result<Vec<(UpstreamName, String, Total)>, StoreError> {
+    pub(super) fn read_totals(&self) -> Result<Vec<(UpstreamName, String, CounterFold)>, StoreError> {
         let mut statement = self.db.prepare("SELECT upstream, metric, last, \"offset\" FROM counters")?;
         let rows = statement.query_map([], |row| {
-            let total = Total { last: row.get(2)?, offset: row.get(3)? };
+            let total = CounterFold { last: row.get(2)?, offset: row.get(3)? };
             Ok((UpstreamName::from(row.get::<_, String>(0)?), row.get(1)?, total))
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -1,6 +1,7 @@
 //! What tools answer, as metrics. Pure: one table of keys, and a rule for tools that are not in it.
 
 use crate::mcp::client::ToolAnswer;
+pub use crate::model::upstream::{Sample, SampleKind};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -12,37 +13,6 @@ pub const METRIC_BYTES_MAX: usize = 200;
 /// Most keys that a message names.
 const SHOWN_KEYS_MAX: usize = 8;
 const SECONDS_PER_MINUTE: f64 = 60.0;
-
-/// What kind of number a sample is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SampleKind {
-    /// An absolute total, never negative; [`CounterFold`](super::CounterFold) makes one that only grows of it.
-    Counter,
-    /// The state of something now.
-    Gauge,
-    /// One observation, to be counted into buckets. What is mapped so is an average of the server's own.
-    Histogram,
-}
-
-impl SampleKind {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            SampleKind::Counter => "counter",
-            SampleKind::Gauge => "gauge",
-            SampleKind::Histogram => "histogram",
-        }
-    }
-}
-
-/// One number of one cycle.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
-    /// With dots, such as `session_buddy.sessions.active`.
-    pub metric: String,
-    pub kind: SampleKind,
-    /// Finite. Durations that the table knows are in seconds, sizes in bytes; all else is as the server has it.
-    pub value: f64,
-}
 
 /// What an answer came to.
 #[derive(Clone, Debug, PartialEq)]

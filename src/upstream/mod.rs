@@ -57,7 +57,6 @@ mod cycle;
 mod rotation;
 mod tools;
 
-mod counters;
 mod lenient;
 mod mapping;
 
@@ -65,7 +64,7 @@ mod listener;
 #[cfg(test)]
 mod tests;
 
-pub use counters::CounterFold;
+pub use crate::model::upstream::CounterFold;
 pub use error::PollerError;
 pub use listener::Listener;
 pub use mapping::{METRIC_BYTES_MAX, Mapped, OTHER_KEYS_MAX, Sample, SampleKind, map};

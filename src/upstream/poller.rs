@@ -117,6 +117,15 @@ impl Poller {
         report.unwrap_or_else(|| self.unanswered())
     }
 
+    /// Asks for one cycle, and does not wait for it: the listener gets its report, which says that somebody asked. With so
+    /// many orders before it that this one has no room, a cycle is made anyway.
+    pub fn order(&self) {
+        let (asker, _) = bounded(1);
+        if let Some(orders) = &*self.orders.lock() {
+            let _ = orders.try_send(Order::Poll(asker));
+        }
+    }
+
     /// As it stands; never waits for a cycle.
     pub fn status(&self) -> PollerStatus {
         self.shared.status()
@@ -145,9 +154,19 @@ impl Poller {
         restored
     }
 
+    /// How long until the breaker lets a call through; `None` when it does now.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.shared.caller.breaker.retry_after()
+    }
+
     /// Whether the thread has ended although nobody asked it to: a fault of this program.
     pub fn has_died(&self) -> bool {
         self.thread.is_finished() && !self.shared.caller.cancel.is_cancelled()
+    }
+
+    /// Whether the thread has ended, so that dropping this waits for nothing.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// Begins the end, for good, and does not wait for it: for whoever ends many pollers and joins them after. The thread
@@ -181,6 +200,8 @@ impl Poller {
             tools: status.tools,
             era: status.era,
             outcome: CycleOutcome::Skipped,
+            consecutive_failures: status.consecutive_failures,
+            is_asked: true,
         }
     }
 }

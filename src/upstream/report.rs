@@ -90,6 +90,10 @@ pub struct CycleReport {
     /// The era of the protocol that the server speaks, once it is known.
     pub era: Option<Era>,
     pub outcome: CycleOutcome,
+    /// Failed tool calls in a row, after this cycle.
+    pub consecutive_failures: u32,
+    /// Somebody asked for it.
+    pub is_asked: bool,
 }
 
 /// A poller as it stands.

@@ -30,7 +30,7 @@ pub(super) fn run(shared: &Shared, orders: &Receiver<Order>, listener: &dyn List
         let is_due = is_due(shared);
         // All who have asked by now are served by one cycle, and it is also the one that is due.
         askers.extend(orders.try_iter().filter_map(asker));
-        let report = shared.poll(&mut rotation, listener);
+        let report = shared.poll(&mut rotation, !askers.is_empty(), listener);
         if is_due {
             advance(shared);
         }

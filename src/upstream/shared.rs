@@ -80,13 +80,15 @@ impl State {
             tools: self.tools.clone(),
             era: self.era,
             outcome,
+            consecutive_failures: 0,
+            is_asked: false,
         }
     }
 }
 
 impl Shared {
     /// One cycle, from its beginning to the listener.
-    pub(super) fn poll(&self, rotation: &mut Rotation, listener: &dyn Listener) -> CycleReport {
+    pub(super) fn poll(&self, rotation: &mut Rotation, is_asked: bool, listener: &dyn Listener) -> CycleReport {
         // Before the token is looked at: whoever cancels it looks here afterwards, so that one of the two sees the other.
         self.busy.store(true, Ordering::SeqCst);
         let began = self.effects.timer.now();
@@ -102,6 +104,7 @@ impl Shared {
         self.busy.store(false, Ordering::SeqCst);
         let ended = self.effects.timer.now();
         let report = self.state.lock().take_in(findings, self.caller.tools.era(), began, ended);
+        let report = CycleReport { is_asked, consecutive_failures: self.caller.breaker.failure_count(), ..report };
         self.log(&report);
         self.tell_changes(listener);
         tell(|| listener.polled(&report));

@@ -97,6 +97,7 @@ fn every_verb_without_a_daemon_is_3() {
             ["pool", "run"] => &["local", "prompt"],
             ["module", "add"] => &["name", "."],
             ["ask"] => &["prompt"],
+            ["upstream", "add"] => &["name", "http://localhost:1/mcp"],
             ["workflow", "run"] => &["-"],
             [_, "list" | "tail" | "metrics"] | ["poll", "status"] => &[],
             _ => &["id"],

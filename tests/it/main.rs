@@ -14,4 +14,5 @@ mod messages;
 mod poll;
 mod scaling;
 mod tasks;
+mod upstreams;
 mod workflows;

@@ -8,7 +8,7 @@ use crate::model::pool::{PoolRow, PoolStatus};
 use crate::model::rows::{Change, ChangeKind, Rows, RowsError, Snapshot, Write};
 use crate::model::scaling::GroupRow;
 use crate::model::task::{Task, TaskInput, TaskResult, TaskStatus};
-use crate::model::upstream::{Total, UpstreamRow};
+use crate::model::upstream::{CounterFold, UpstreamRow};
 use crate::model::watch::Watch;
 use crate::model::workflow::WorkflowRow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +37,7 @@ pub(super) struct Tables {
     pub(super) modules: BTreeMap<ModuleName, String>,
     pub(super) pools: BTreeMap<PoolId, PoolRow>,
     pub(super) upstreams: BTreeMap<UpstreamName, UpstreamRow>,
-    pub(super) totals: BTreeMap<(UpstreamName, String), Total>,
+    pub(super) totals: BTreeMap<(UpstreamName, String), CounterFold>,
     pub(super) samples: Vec<(UpstreamName, String, f64)>,
     /// Snapshots by name.
     pub(super) breakers: BTreeMap<String, String>,

@@ -9,6 +9,7 @@ use crate::model::event::Body;
 use crate::model::id::{MessageId, PoolId, UpstreamName};
 use crate::model::limits::PICTURE_INTERVAL;
 use crate::model::rows::{Rows, RowsError};
+use crate::model::upstream::ToolState;
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,7 +93,7 @@ impl Hub {
                     upstream: name.clone(),
                     cycle: report.cycle,
                     metrics: report.metrics.clone(),
-                    errors: report.errors.iter().map(|error| error.kind).collect(),
+                    errors: report.tools.iter().filter(|tool| tool.state != "ok").map(tool_in_trouble).collect(),
                 })
             }
             Subject::Content(id) => rows.message(id)?.map(|message| Body::MessageContent {
@@ -103,4 +104,9 @@ impl Hub {
             }),
         })
     }
+}
+
+/// A tool and how it fares, without what it said.
+fn tool_in_trouble(tool: &ToolState) -> String {
+    format!("{} {}", tool.tool, tool.state)
 }

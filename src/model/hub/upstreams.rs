@@ -3,15 +3,15 @@
 use super::parking::Wait;
 use super::pictures::Subject;
 use super::{Effects, Hub, PollerOrder};
-use crate::clock::Now;
-use crate::model::breaker::{BreakerChange, BreakerRow, BreakerState};
+use crate::clock::{Now, Timestamp};
+use crate::model::breaker::{BreakerChange, BreakerRow, BreakerState, Stands};
 use crate::model::command::{Code, Refusal, Reply};
 use crate::model::event::Body;
 use crate::model::id::{AskId, UpstreamName};
 use crate::model::limits::UPSTREAMS_MAX;
 use crate::model::measure::Measure;
 use crate::model::rows::Write;
-use crate::model::upstream::{PollReport, SampleKind, Total, Upstream, UpstreamRow};
+use crate::model::upstream::{CounterFold, PollReport, SampleKind, Upstream, UpstreamRow};
 use std::time::Duration;
 
 type Answer = Result<Reply, Refusal>;
@@ -22,7 +22,11 @@ pub fn upstream_breaker_name(upstream: &UpstreamName) -> String {
 }
 
 impl Hub {
-    pub(super) fn restore_upstreams(&mut self, rows: Vec<UpstreamRow>, totals: Vec<(UpstreamName, String, Total)>) {
+    pub(super) fn restore_upstreams(
+        &mut self,
+        rows: Vec<UpstreamRow>,
+        totals: Vec<(UpstreamName, String, CounterFold)>,
+    ) {
         let mut before = std::mem::take(&mut self.upstreams);
         for row in rows {
             // What its poller has told is a fact of this process, not of the store.
@@ -131,15 +135,27 @@ impl Hub {
         out: &mut Effects,
     ) {
         let Some(upstream) = self.upstreams.get_mut(name) else { return };
-        upstream.breaker = change.to;
+        let before = std::mem::replace(&mut upstream.breaker, change.to);
         upstream.retry_at = change.wait.map(|wait| now.wall.after(wait));
         let stored = upstream_breaker_name(name);
         out.writes.push(match change.to {
             BreakerState::Closed => Write::DeleteBreaker(stored),
             _ => Write::PutBreaker(BreakerRow { name: stored, snapshot: change.snapshot, saved_at: now.wall }),
         });
-        let body = Body::UpstreamBreakerChanged { upstream: name.clone(), from: change.from, to: change.to };
-        self.emit(now, body, out);
+        out.measures.push(Measure::PollerBreaker { upstream: name.clone(), state: change.to });
+        // What somebody has reset was told then.
+        if before != change.to {
+            let body = Body::UpstreamBreakerChanged { upstream: name.clone(), from: change.from, to: change.to };
+            self.emit(now, body, out);
+        }
+    }
+
+    /// How a breaker stands that goes on where that of the last daemon stopped: no news.
+    pub fn upstream_stands(&mut self, name: &UpstreamName, stands: Stands, retry_at: Timestamp) {
+        if let Some(upstream) = self.upstreams.get_mut(name) {
+            upstream.breaker = stands.state;
+            upstream.retry_at = (stands.state == BreakerState::Open).then_some(retry_at);
+        }
     }
 
     pub(super) fn polled(&mut self, now: Now, name: &UpstreamName, report: PollReport, out: &mut Effects) {
@@ -149,7 +165,8 @@ impl Hub {
                 SampleKind::Counter => {
                     let total = upstream.totals.entry(sample.metric.clone()).or_default();
                     let before = *total;
-                    total.observe(sample.value);
+                    // What cannot be a total changes nothing.
+                    let _ = total.fold(sample.value);
                     if *total != before {
                         out.writes.push(Write::PutTotal {
                             upstream: name.clone(),
@@ -157,7 +174,7 @@ impl Hub {
                             total: *total,
                         });
                     }
-                    total.value()
+                    total.total()
                 }
                 SampleKind::Gauge | SampleKind::Histogram => sample.value,
             };
@@ -177,12 +194,13 @@ impl Hub {
         out.measures.push(Measure::Polled {
             upstream: name.clone(),
             took: report.took,
-            failed: !report.errors.is_empty(),
+            failed: !report.is_well,
+            breaker: upstream.breaker,
         });
         if let Some(error) = report.errors.last() {
-            upstream.last_error = Some(error.sentence());
+            upstream.last_error = Some(error.clone());
         }
-        upstream.next_poll_at = upstream.row.polling.then(|| report.at.after(upstream.row.interval));
+        upstream.next_poll_at = report.next_poll_at.filter(|_| upstream.row.polling);
         let manual = report.manual;
         upstream.last = Some(report);
         self.picture(now, Subject::Upstream(name.clone()));

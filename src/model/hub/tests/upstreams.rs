@@ -1,11 +1,11 @@
 //! Upstreams: what is asked of their pollers, and what is kept of what these report.
 
 use super::*;
-use crate::model::breaker::{BreakerChange, BreakerState};
+use crate::model::breaker::{BreakerChange, BreakerState, Stands};
 use crate::model::hub::PollerOrder;
 use crate::model::hub::driver::Fate;
 use crate::model::id::UpstreamName;
-use crate::model::upstream::{PollError, PollReport, Sample, SampleKind, Upstream, UpstreamRow};
+use crate::model::upstream::{PollReport, Sample, SampleKind, Upstream, UpstreamRow};
 
 fn name() -> UpstreamName {
     UpstreamName::new("u")
@@ -54,7 +54,9 @@ fn report(cycle: u64, total: f64, manual: bool) -> Input {
             tools: Vec::new(),
             era: Some("legacy"),
             consecutive_failures: 0,
-            failed_cycles: 0,
+            failures: 0,
+            is_well: true,
+            next_poll_at: None,
         }),
     }
 }
@@ -108,7 +110,7 @@ fn totals_outlive_the_server_the_daemon_and_a_batch_that_failed() {
     desk.batch(vec![report(2, 41.0, false)]);
     desk.batch_with(vec![report(3, 50.0, false)], Fate::CommitFails);
     desk.batch(Vec::new());
-    let total = |desk: &Driver| desk.rows.tables.totals[&(name(), "sessions.total".to_owned())].value();
+    let total = |desk: &Driver| desk.rows.tables.totals[&(name(), "sessions.total".to_owned())].total();
     assert_eq!(total(&desk), 50.0);
     desk.batch(vec![report(4, 2.0, false)]);
     desk.crash();
@@ -124,7 +126,7 @@ fn errors_are_judged_by_the_last_round() {
     let mut desk = polled_desk();
     assert!(!shown(&mut desk).is_healthy());
     let Input::Polled { report: mut bad, upstream } = report(1, 1.0, false) else { unreachable!() };
-    bad.errors = vec![PollError { tool: Some("t".to_owned()), kind: "timeout", message: "no answer".to_owned() }];
+    (bad.errors, bad.is_well) = (vec!["t: no answer".to_owned()], false);
     desk.batch(vec![Input::Polled { upstream, report: bad }]);
     let one = shown(&mut desk);
     assert_eq!((one.is_healthy(), one.last_error.as_deref()), (false, Some("t: no answer")));
@@ -137,7 +139,9 @@ fn errors_are_judged_by_the_last_round() {
 fn a_breaker_is_told_stored_and_reset() {
     let mut desk = polled_desk();
     let (from, to) = (BreakerState::Closed, BreakerState::Open);
-    let change = BreakerChange { from, to, wait: Some(150 * SECOND), snapshot: "open".to_owned() };
+    let wait = 150 * SECOND;
+    let stands = Stands { state: to, wait };
+    let change = BreakerChange { from, to, wait: Some(wait), stands, snapshot: "open".to_owned() };
     desk.batch(vec![Input::UpstreamBreakerChanged { upstream: name(), change }]);
     assert_eq!(desk.rows.tables.breakers["upstream:u"], "open");
     assert_eq!(shown(&mut desk).breaker, BreakerState::Open);

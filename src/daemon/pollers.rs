@@ -1,0 +1,294 @@
+//! The pollers of all upstreams: begun, ordered about and ended as the hub says; what they find goes to the hub as facts.
+
+use super::inbox::{DeathNotice, Inbox, Letter};
+use crate::clock::{Clock, Timestamp};
+use crate::config;
+use crate::mcp::protocol::Era;
+use crate::model::breaker::{BreakerChange, BreakerRow, BreakerState, Stands};
+use crate::model::hub::{Hub, Input, PollerOrder, upstream_breaker_name};
+use crate::model::id::UpstreamName;
+use crate::model::rows::Write;
+use crate::model::upstream::{PollReport, ToolState, UpstreamRow};
+use crate::resilience::{CircuitState, Effects, Metrics, Observer};
+use crate::upstream::{CycleOutcome, CycleReport, Listener, Poller, PollerError, PollerSettings};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+pub(super) struct Pollers {
+    inbox: Inbox,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    /// Of the upstreams of the configuration; they are not stored.
+    tokens: BTreeMap<UpstreamName, String>,
+    running: BTreeMap<UpstreamName, Poller>,
+    /// Neither polled by schedule nor by hand so far: they need no thread yet. With what is stored of their breakers.
+    idle: BTreeMap<UpstreamName, (UpstreamRow, Option<BreakerRow>)>,
+    /// Told to end. One that is looking up a name cannot do so at once, and nobody waits for it before the daemon ends.
+    ending: Vec<Poller>,
+}
+
+impl Pollers {
+    pub(super) fn new(
+        config: &[config::Upstream],
+        inbox: &Inbox,
+        metrics: &Arc<Metrics>,
+        clock: &Arc<dyn Clock>,
+    ) -> Pollers {
+        let token = |upstream: &config::Upstream| {
+            let token = upstream.token.as_ref()?.reveal().to_owned();
+            Some((UpstreamName::new(&upstream.name), token))
+        };
+        Pollers {
+            inbox: inbox.clone(),
+            metrics: Arc::clone(metrics),
+            clock: Arc::clone(clock),
+            tokens: config.iter().filter_map(token).collect(),
+            running: BTreeMap::new(),
+            idle: BTreeMap::new(),
+            ending: Vec::new(),
+        }
+    }
+
+    /// Takes over all that the hub knows of, their breakers where those of the last daemon stopped.
+    pub(super) fn begin_all(&mut self, hub: &mut Hub, breakers: &[BreakerRow]) {
+        let rows: Vec<UpstreamRow> = hub.upstream_rows().cloned().collect();
+        for row in rows {
+            let name = row.name.clone();
+            let stored = breakers.iter().find(|stored| stored.name == upstream_breaker_name(&name)).cloned();
+            if !row.polling {
+                self.idle.insert(name, (row, stored));
+                continue;
+            }
+            match self.begin(&row, stored.as_ref()) {
+                Ok(Some(stands)) => hub.upstream_stands(&name, stands, self.clock.wall().after(stands.wait)),
+                Ok(None) => {}
+                Err(_) => drop(self.idle.insert(name, (row, stored))),
+            }
+        }
+    }
+
+    /// Does as it is told. What cannot be polled at all is reported as if it had been: somebody may wait for that.
+    pub(super) fn obey(&mut self, name: &UpstreamName, order: PollerOrder) -> Option<Input> {
+        self.ending.retain(|poller| !poller.has_ended());
+        match order {
+            PollerOrder::Begin(row) => {
+                let polling = row.polling;
+                self.idle.insert(name.clone(), (*row, None));
+                return if polling { self.with(name, Poller::start) } else { None };
+            }
+            PollerOrder::Start => return self.with(name, Poller::start),
+            PollerOrder::Poll => return self.with(name, Poller::order),
+            PollerOrder::Stop => self.running.get(name).into_iter().for_each(Poller::stop),
+            PollerOrder::Reset => self.reset(name),
+            PollerOrder::End => self.end(name),
+        }
+        None
+    }
+
+    /// Begins it, if it was idle.
+    fn with(&mut self, name: &UpstreamName, act: impl FnOnce(&Poller)) -> Option<Input> {
+        if let Some((row, stored)) = self.idle.remove(name) {
+            let row = UpstreamRow { polling: false, ..row };
+            if let Err(error) = self.begin(&row, stored.as_ref()) {
+                self.idle.insert(name.clone(), (row, stored));
+                let report = Box::new(failure(error.to_string(), self.clock.wall()));
+                return Some(Input::Polled { upstream: name.clone(), report });
+            }
+        }
+        if let Some(poller) = self.running.get(name) {
+            act(poller);
+        }
+        None
+    }
+
+    fn reset(&mut self, name: &UpstreamName) {
+        if let Some((_, stored)) = self.idle.get_mut(name) {
+            *stored = None;
+        }
+        self.running.get(name).into_iter().for_each(Poller::reset);
+    }
+
+    fn end(&mut self, name: &UpstreamName) {
+        self.idle.remove(name);
+        if let Some(poller) = self.running.remove(name) {
+            poller.shutdown();
+            self.metrics.remove(&upstream_breaker_name(name));
+            self.ending.push(poller);
+        }
+    }
+
+    /// Tells all of them to end; whoever drops this waits for them.
+    pub(super) fn end_all(&self) {
+        self.running.values().for_each(Poller::shutdown);
+    }
+
+    /// Says how its breaker stands, if that goes on where it stopped.
+    fn begin(&mut self, row: &UpstreamRow, stored: Option<&BreakerRow>) -> Result<Option<Stands>, PollerError> {
+        let poller = self.poller(row).inspect_err(|error| {
+            log::error!("an upstream is not polled upstream={} error={error}", row.name);
+        })?;
+        let stands = stored.map(|stored| restore(&poller, stored, self.clock.wall()));
+        if row.polling {
+            poller.start();
+        }
+        self.running.insert(row.name.clone(), poller);
+        Ok(stands)
+    }
+
+    fn poller(&self, row: &UpstreamRow) -> Result<Poller, PollerError> {
+        let settings = PollerSettings {
+            interval: row.interval,
+            timeout: row.timeout,
+            max_retries: row.max_retries,
+            retry_delay: row.retry_delay,
+            failure_threshold: row.failure_threshold,
+            tools: row.tools.clone(),
+            token: self.tokens.get(&row.name).cloned(),
+            ..PollerSettings::new(row.name.as_str(), &row.endpoint)
+        };
+        let effects = Effects::system().observed_by(Arc::clone(&self.metrics) as Arc<dyn Observer>);
+        let reporter = Reporter {
+            upstream: row.name.clone(),
+            interval: row.interval,
+            failures: AtomicU64::new(0),
+            inbox: self.inbox.clone(),
+            _notice: Mutex::new(DeathNotice::new(&self.inbox, Letter::ThreadDied { name: "poller" })),
+        };
+        Poller::new(settings, &effects, Arc::new(reporter))
+    }
+}
+
+fn restore(poller: &Poller, stored: &BreakerRow, now: Timestamp) -> Stands {
+    if let Err(error) = poller.restore_breaker(&stored.snapshot, stored.saved_at.until(now)) {
+        log::warn!("a circuit breaker begins anew breaker={} error={error}", stored.name);
+    }
+    let status = poller.status();
+    let state = match status.circuit_breaker {
+        "OPEN" => BreakerState::Open,
+        "HALF_OPEN" => BreakerState::HalfOpen,
+        _ => BreakerState::Closed,
+    };
+    Stands { state, wait: poller.retry_after().unwrap_or_default() }
+}
+
+/// A round that could not be made.
+fn failure(error: String, at: Timestamp) -> PollReport {
+    PollReport {
+        cycle: 0,
+        at,
+        took: Duration::ZERO,
+        manual: true,
+        metrics: Vec::new(),
+        errors: vec![error],
+        is_well: false,
+        samples: Vec::new(),
+        tools: Vec::new(),
+        era: None,
+        consecutive_failures: 0,
+        failures: 1,
+        next_poll_at: None,
+    }
+}
+
+/// Tells the hub what a poller finds.
+struct Reporter {
+    upstream: UpstreamName,
+    interval: Duration,
+    failures: AtomicU64,
+    inbox: Inbox,
+    /// Shared by reference, never used: it speaks when it is dropped by a panic.
+    _notice: Mutex<DeathNotice>,
+}
+
+impl Listener for Reporter {
+    fn polled(&self, report: &CycleReport) {
+        let failures = u64::from(report.failures);
+        let failures = self.failures.fetch_add(failures, Ordering::Relaxed) + failures;
+        let report = PollReport {
+            cycle: report.poll_cycle,
+            at: report.timestamp,
+            took: report.took,
+            manual: report.is_asked,
+            metrics: report.metrics_collected.clone(),
+            errors: report.errors.clone(),
+            is_well: report.outcome == CycleOutcome::Ok,
+            samples: report.samples.clone(),
+            tools: report.tools.iter().map(tool).collect(),
+            era: report.era.map(|era| match era {
+                Era::Legacy => "legacy",
+                Era::Modern => "modern",
+            }),
+            consecutive_failures: report.consecutive_failures,
+            failures,
+            next_poll_at: Some(report.timestamp.after(self.interval)),
+        };
+        let upstream = self.upstream.clone();
+        self.inbox.put(Letter::Fact(Input::Polled { upstream, report: Box::new(report) }));
+    }
+
+    fn breaker_changed(&self, from: CircuitState, to: CircuitState, wait: Option<Duration>, snapshot: String) {
+        let (from, to) = (told(from), told(to));
+        let stands = Stands { state: to, wait: wait.unwrap_or_default() };
+        let change = BreakerChange { from, to, wait, stands, snapshot };
+        let upstream = self.upstream.clone();
+        self.inbox.put(Letter::Fact(Input::UpstreamBreakerChanged { upstream, change }));
+    }
+}
+
+fn tool(status: &crate::upstream::ToolStatus) -> ToolState {
+    let is_well = status.state == crate::upstream::ToolState::Ok;
+    ToolState {
+        tool: status.tool.clone(),
+        state: status.state.as_str(),
+        error: status.last_error.clone().filter(|_| !is_well),
+        at: status.last_tried,
+    }
+}
+
+/// Nobody forces or disables the breaker of a poller.
+fn told(state: CircuitState) -> BreakerState {
+    match state {
+        CircuitState::Closed | CircuitState::Disabled => BreakerState::Closed,
+        CircuitState::Open | CircuitState::ForcedOpen => BreakerState::Open,
+        CircuitState::HalfOpen => BreakerState::HalfOpen,
+    }
+}
+
+/// What has to be written so that the upstreams of the configuration are known as it has them: whether they are polled
+/// stays as it was switched by hand, until the configuration itself says something else.
+pub(super) fn as_configured(config: &[config::Upstream], stored: &[UpstreamRow]) -> Vec<Write> {
+    let mut writes = Vec::new();
+    for upstream in config {
+        let before = stored.iter().find(|row| row.name.as_str() == upstream.name);
+        let row = row(upstream, before);
+        if before != Some(&row) {
+            writes.push(Write::PutUpstream(row));
+        }
+    }
+    let is_gone = |row: &&UpstreamRow| row.configured && !config.iter().any(|one| one.name == row.name.as_str());
+    for row in stored.iter().filter(is_gone) {
+        writes.push(Write::DeleteUpstream(row.name.clone()));
+        writes.push(Write::DeleteBreaker(upstream_breaker_name(&row.name)));
+    }
+    writes
+}
+
+fn row(upstream: &config::Upstream, before: Option<&UpstreamRow>) -> UpstreamRow {
+    let switched = before.filter(|before| before.configured && before.enabled == upstream.enabled);
+    UpstreamRow {
+        name: UpstreamName::new(&upstream.name),
+        endpoint: upstream.endpoint.clone(),
+        interval: upstream.interval,
+        timeout: upstream.timeout,
+        max_retries: upstream.max_retries,
+        retry_delay: upstream.retry_delay,
+        failure_threshold: upstream.circuit_breaker_threshold,
+        tools: upstream.metrics_to_collect.clone(),
+        configured: true,
+        enabled: upstream.enabled,
+        polling: switched.map_or(upstream.enabled, |before| before.polling),
+    }
+}

@@ -1,0 +1,225 @@
+//! `upstream`: a real daemon polls a server of the tests' own.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use claude_comms::thread::Joined;
+use serde_json::{Value, json};
+
+use crate::support::{Daemon, wait_until};
+
+/// An MCP server of the legacy era with two of the four tools.
+struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _thread: Joined<()>,
+}
+
+#[derive(Default)]
+struct Shared {
+    ends: AtomicBool,
+    /// What `total_sessions` is at present.
+    total: AtomicU64,
+    calls: AtomicU64,
+    initialized: AtomicU64,
+}
+
+impl Server {
+    fn start() -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared::default());
+        let serving = Arc::clone(&shared);
+        let thread = Joined::spawn("mcp", move || {
+            let mut peers = Vec::new();
+            for stream in listener.incoming() {
+                if serving.ends.load(Ordering::SeqCst) {
+                    return;
+                }
+                let shared = Arc::clone(&serving);
+                let stream = stream.unwrap();
+                peers.push(Joined::spawn("mcp-peer", move || serve(stream, &shared)).unwrap());
+            }
+        });
+        Server { address, shared, _thread: thread.unwrap() }
+    }
+
+    fn endpoint(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.ends.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+/// One request a connection.
+fn serve(stream: TcpStream, shared: &Shared) {
+    let mut reader = BufReader::new(stream);
+    let (mut line, mut length) = (String::new(), 0);
+    while reader.read_line(&mut line).is_ok_and(|bytes| bytes > 2) {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    let Ok(()) = reader.read_exact(&mut body) else { return };
+    let answer = serde_json::from_slice(&body).ok().and_then(|request| answer(&request, shared));
+    let head = |status: &str, length: usize| {
+        format!(
+            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    let response = match answer {
+        None => head("202 Accepted", 0),
+        Some(answer) => {
+            let text = answer.to_string();
+            head("200 OK", text.len()) + &text
+        }
+    };
+    let _ = reader.get_mut().write_all(response.as_bytes());
+}
+
+/// `None` for a notification.
+fn answer(request: &Value, shared: &Shared) -> Option<Value> {
+    let id = request.get("id")?;
+    let result = match request["method"].as_str()? {
+        "initialize" => {
+            shared.initialized.fetch_add(1, Ordering::SeqCst);
+            let info = json!({"name": "test", "version": "1"});
+            json!({"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": info})
+        }
+        "tools/call" => {
+            shared.calls.fetch_add(1, Ordering::SeqCst);
+            let total = shared.total.load(Ordering::SeqCst);
+            match request["params"]["name"].as_str()? {
+                "get_activity_summary" => {
+                    json!({"content": [], "structuredContent": {"active_sessions": 3, "total_sessions": total}})
+                }
+                "get_performance_metrics" => json!({"content": [], "structuredContent": {"cpu_usage": 12.5}}),
+                _ => json!({"content": [{"type": "text", "text": "Unknown tool"}], "isError": true}),
+            }
+        }
+        _ => json!({}),
+    };
+    Some(json!({"jsonrpc": "2.0", "id": id, "result": result}))
+}
+
+fn metric(daemon: &Daemon, line: &str) -> bool {
+    daemon.run(&["upstream", "metrics"]).good().lines().any(|other| other == line)
+}
+
+#[test]
+fn an_upstream_is_polled_and_its_numbers_are_shown() {
+    let mut daemon = Daemon::start();
+    let server = Server::start();
+    server.shared.total.store(41, Ordering::SeqCst);
+    let add = |name: &str, endpoint: &str| {
+        let args =
+            ["upstream", "add", name, endpoint, "--tool", "get_activity_summary", "--tool", "get_performance_metrics"];
+        daemon.run(&args).good();
+    };
+    add("numbers", &server.endpoint());
+    daemon.run(&["upstream", "stop", "numbers"]).good();
+    assert!(daemon.run(&["upstream", "list"]).good().contains("stopped"));
+
+    // By hand it is polled all the same, and twice the same is once.
+    let polled = daemon.run(&["upstream", "poll", "numbers"]);
+    assert_eq!(polled.code, 0, "{polled:?} {}", daemon.log());
+    daemon.run(&["upstream", "poll", "numbers"]).good();
+    for line in [
+        "session_buddy_sessions_total{upstream=\"numbers\"} 41",
+        "session_buddy_sessions_active{upstream=\"numbers\"} 3",
+        "session_buddy_performance_cpu_usage{upstream=\"numbers\"} 12.5",
+        "session_buddy_poller_circuit_breaker_state{upstream=\"numbers\"} 0",
+    ] {
+        assert!(metric(&daemon, line), "{line} is not in {}", daemon.run(&["upstream", "metrics"]).good());
+    }
+    let status = daemon.json(&["upstream", "status", "numbers"]);
+    let seen = [&status["poll_cycles"], &status["running"], &status["healthy"], &status["era"]];
+    assert_eq!(seen, [&json!(2), &json!(false), &json!(true), &json!("legacy")], "{status}");
+    assert_eq!(status["tools"]["get_activity_summary"]["state"], "ok");
+    let health = daemon.run(&["upstream", "status", "numbers", "--health", "--json"]);
+    assert_eq!((health.code, &health.json()["healthy"]), (0, &json!(true)));
+    assert!(
+        daemon.run(&["upstream", "status", "numbers", "--history"]).good().contains("session_buddy.sessions.total")
+    );
+
+    // The server begins to count anew, and so does the daemon's process: the total goes on.
+    server.shared.total.store(2, Ordering::SeqCst);
+    daemon.run(&["upstream", "start", "numbers"]).good();
+    daemon.kill9();
+    daemon.restart();
+    assert_eq!(daemon.json(&["upstream", "status", "numbers"])["running"], true);
+    daemon.run(&["upstream", "poll", "numbers"]).good();
+    assert!(metric(&daemon, "session_buddy_sessions_total{upstream=\"numbers\"} 43"));
+    let mut events = daemon.follow(&["upstream:numbers"]);
+    let polled = events.wait_for(|frame| frame["event"] == "upstream.polled")["data"].clone();
+    assert!(polled["metrics_collected"].as_array().is_some_and(|tools| tools.len() == 2), "{polled}");
+
+    daemon.run(&["upstream", "remove", "numbers"]).good();
+    assert!(daemon.run(&["upstream", "poll", "numbers"]).bad(5).contains("Upstream numbers not found"));
+    assert!(!daemon.run(&["upstream", "metrics"]).good().contains("numbers"));
+    daemon.stop();
+}
+
+#[test]
+fn a_dead_upstream_is_said_and_delays_nobody() {
+    let mut daemon = Daemon::start();
+    let server = Server::start();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = format!("http://{closed}/mcp");
+    for (name, endpoint) in [("dead", dead.as_str()), ("alive", &server.endpoint())] {
+        daemon.run(&["upstream", "add", name, endpoint, "--interval", "5s", "--retry-delay", "1s"]).good();
+    }
+    let dying = daemon.spawn(&["upstream", "poll", "dead"]);
+    let alive = daemon.run(&["upstream", "poll", "alive"]);
+    assert!(alive.stdout.contains("get_activity_summary"), "{alive:?}");
+    let said = dying.wait();
+    assert_eq!((said.code, said.stdout.contains("round")), (1, true), "{said:?}");
+    let health = daemon.run(&["upstream", "status", "dead", "--health", "--json"]);
+    assert_eq!((health.code, &health.json()["healthy"]), (1, &json!(false)));
+    daemon.run(&["upstream", "reset", "dead"]).good();
+    wait_until("a round by schedule", || {
+        daemon.json(&["upstream", "status", "alive"])["poll_cycles"].as_u64() > Some(1)
+    });
+    // What nobody can call is said as well.
+    daemon.run(&["upstream", "add", "odd", "http://localhost:1/mcp#part"]).good();
+    let odd = daemon.run(&["upstream", "poll", "odd"]);
+    assert_eq!((odd.code, odd.stdout.contains("must not contain a #")), (1, true), "{odd:?}");
+    // The configuration's own is there, switched off, and is not removed by hand.
+    assert_eq!(daemon.json(&["upstream", "status"])["running"], false);
+    assert!(daemon.run(&["upstream", "remove", "session-buddy"]).bad(1).contains("stands in the configuration"));
+    daemon.stop();
+}
+
+#[test]
+fn what_the_configuration_says_is_polled() {
+    let mut daemon = Daemon::none();
+    let server = Server::start();
+    let configure = |enabled: bool| {
+        daemon.configure(&format!(
+            "[session_buddy_polling]\nenabled = {enabled}\nendpoint = {:?}\ninterval_seconds = 5\n",
+            server.endpoint()
+        ));
+    };
+    configure(true);
+    daemon.restart();
+    wait_until("the first round", || daemon.json(&["upstream", "status"])["poll_cycles"].as_u64() > Some(0));
+    // Switched off by hand it stays so, until the configuration says something else.
+    daemon.run(&["upstream", "stop"]).good();
+    daemon.stop();
+    daemon.restart();
+    assert_eq!(daemon.json(&["upstream", "status"])["running"], false);
+    daemon.stop();
+    daemon.configure("");
+    daemon.restart();
+    assert_eq!(daemon.json(&["upstream", "status"])["endpoint"], "http://localhost:8678/mcp");
+    daemon.stop();
+}
