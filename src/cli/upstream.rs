@@ -39,7 +39,7 @@ pub(super) enum Verb {
     Start(Name),
     /// Poll it no longer; what is polled by hand still works
     Stop(Name),
-    /// Poll an upstream once, now, and show what came of it; exit code 1 when there was an error
+    /// Poll an upstream once, now, and show what came of it; exit code 1 when a call failed
     Poll(Name),
     /// Close an upstream's circuit breaker
     Reset(Name),
@@ -152,7 +152,7 @@ fn poll(name: String, session: &mut Session) -> Outcome {
     let request = Request::UpstreamPoll(wire::UpstreamPoll { name, timeout_seconds: Some(POLL_PATIENCE_SECONDS) });
     let answer = session.connect()?.call_raw(&request, patience(Some(POLL_PATIENCE_SECONDS)))?;
     let one: wire::Upstream = read(&answer)?;
-    let well = one.last_errors.is_empty();
+    let well = one.healthy;
     session.print(&answer, |output, one: wire::Upstream| {
         for error in &one.last_errors {
             output.line(error)?;
@@ -206,7 +206,7 @@ fn show_all(output: &mut Output, found: wire::Upstreams) -> Result<(), Failure> 
             table::text(&one.endpoint),
         ]
     };
-    let heading = ["UPSTREAM", "POLLING", "BREAKER", "ROUNDS", "ERRORS", "LAST (UTC)", "ENDPOINT"];
+    let heading = ["UPSTREAM", "POLLING", "BREAKER", "ROUNDS", "FAILED", "LAST (UTC)", "ENDPOINT"];
     table::print(output, &heading, found.upstreams.iter().map(row).collect(), "there are no upstreams")
 }
 
@@ -220,7 +220,7 @@ fn show(output: &mut Output, one: wire::Upstream) -> Result<(), Failure> {
         .add("interval", format_args!("{} s", one.interval_seconds))
         .add("breaker", &one.circuit_breaker)
         .maybe("tried at", time(&one.retry_at).as_deref())
-        .add("rounds", format_args!("{}, {} with errors", one.poll_cycles, one.errors))
+        .add("rounds", format_args!("{}, with {} failed calls", one.poll_cycles, one.errors))
         .maybe("last", time(&one.last_poll_time).as_deref())
         .maybe("next", time(&one.next_poll_at).as_deref())
         .maybe("speaks", one.era.as_deref())

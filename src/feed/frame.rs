@@ -103,7 +103,7 @@ impl Serialize for Data<'_> {
                 map.serialize_entry("to", to.as_str())?;
                 map.serialize_entry("retry_after_seconds", &wait.map(|wait| wait.as_secs_f64()))?;
             }
-            Body::UpstreamPolled { upstream, cycle, metrics, errors } => {
+            Body::UpstreamPolled { upstream, cycle, metrics, errors, .. } => {
                 map.serialize_entry("upstream", upstream.as_str())?;
                 map.serialize_entry("poll_cycle", cycle)?;
                 map.serialize_entry("metrics_collected", metrics)?;

@@ -78,6 +78,8 @@ pub enum Body {
         metrics: Vec<String>,
         /// Tools that are not ok, and how they are; what they said is fetched by who may.
         errors: Vec<String>,
+        /// No call failed: a tool that the server does not have is no failure.
+        is_well: bool,
     },
     UpstreamBreakerChanged {
         upstream: UpstreamName,
@@ -234,7 +236,7 @@ impl Body {
             | Body::UpstreamBreakerChanged { to: BreakerState::HalfOpen, .. }
             | Body::TaskRetrying { .. } => Severity::Warning,
             Body::WorkflowEnded { status: WorkflowStatus::Cancelled, .. } => Severity::Warning,
-            Body::UpstreamPolled { errors, .. } if !errors.is_empty() => Severity::Warning,
+            Body::UpstreamPolled { is_well: false, .. } => Severity::Warning,
             _ => Severity::Info,
         }
     }

@@ -25,7 +25,7 @@ pub struct Upstream {
     pub retry_delay_seconds: f64,
     pub circuit_breaker_threshold: u32,
     pub poll_cycles: u64,
-    /// Cycles with at least one error.
+    /// Calls that failed, and reasons why none was made.
     pub errors: u64,
     pub last_poll_time: Option<String>,
     pub last_error: Option<String>,

@@ -94,6 +94,7 @@ impl Hub {
                     cycle: report.cycle,
                     metrics: report.metrics.clone(),
                     errors: report.tools.iter().filter(|tool| tool.state != "ok").map(tool_in_trouble).collect(),
+                    is_well: report.is_well,
                 })
             }
             Subject::Content(id) => rows.message(id)?.map(|message| Body::MessageContent {
