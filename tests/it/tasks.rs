@@ -272,6 +272,22 @@ fn a_second_signal_waits_for_no_task() {
     assert!(!daemon.socket().exists());
 }
 
+/// `CLAUDE_COMMS_BATCH_TASKS=1000000` makes it as large as anybody may want it.
+#[test]
+fn a_batch_is_streamed_however_large_it_is() {
+    let count: usize = std::env::var("CLAUDE_COMMS_BATCH_TASKS").map_or(3000, |count| count.parse().unwrap());
+    let daemon = Daemon::start();
+    daemon.run(&["pool", "create", "e", "--executor", "echo", "--queue-max", "100"]).good();
+    let prompts: String = (0..count).map(|number| format!("{number}\n")).collect();
+    let batch = daemon.run_with_input(&["pool", "batch", "e"], prompts.as_bytes());
+    assert_eq!((batch.code, batch.stdout == prompts), (0, true), "{}", batch.stderr);
+    // The queue was never longer than it may be, and neither side has kept it all.
+    let memory = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let peak = memory.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 100_000, "the daemon has used {peak} kB");
+}
+
 #[test]
 fn a_batch_prints_its_results_in_order() {
     let daemon = Daemon::start();
