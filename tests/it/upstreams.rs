@@ -142,8 +142,10 @@ fn an_upstream_is_polled_and_its_numbers_are_shown() {
         assert!(metric(&daemon, line), "{line} is not in {}", daemon.run(&["upstream", "metrics"]).good());
     }
     let status = daemon.json(&["upstream", "status", "numbers"]);
-    let seen = [&status["poll_cycles"], &status["running"], &status["healthy"], &status["era"]];
-    assert_eq!(seen, [&json!(2), &json!(false), &json!(true), &json!("legacy")], "{status}");
+    let seen = [&status["running"], &status["healthy"], &status["era"]];
+    assert_eq!(seen, [&json!(false), &json!(true), &json!("legacy")], "{status}");
+    // One by schedule may have been quicker than the stop.
+    assert!(status["poll_cycles"].as_u64().is_some_and(|rounds| (2..=3).contains(&rounds)), "{status}");
     assert_eq!(status["tools"]["get_activity_summary"]["state"], "ok");
     let health = daemon.run(&["upstream", "status", "numbers", "--health", "--json"]);
     assert_eq!((health.code, &health.json()["healthy"]), (0, &json!(true)));
