@@ -366,6 +366,9 @@ fn every_exit_code_is_described() {
     assert_same("exit codes of the help", all, listed);
 }
 
+/// Where the threads of the daemon are started.
+const ROOMS_WITH_THREADS: [&str; 4] = ["src/daemon/", "src/control/", "src/service/", "src/upstream/"];
+
 #[test]
 fn every_thread_of_the_daemon_is_described() {
     let page = Page::read("claude-comms-daemon.8");
@@ -374,11 +377,12 @@ fn every_thread_of_the_daemon_is_described() {
     let written = items.iter().flat_map(|item| item.head_arguments("Li"));
     let sources = source::all();
     let in_daemon =
-        |path: &str| ["src/daemon/", "src/control/", "src/service/"].iter().any(|room| path.starts_with(room));
+        |path: &str| ROOMS_WITH_THREADS.iter().any(|room| path.starts_with(room)) && !path.contains("/tests");
     let spawned = sources.iter().filter(|source| in_daemon(&source.path)).flat_map(|source| {
         source.text.split("Joined::spawn(").skip(1).filter_map(|rest| source::literals(rest).into_iter().next())
     });
-    let named = spawned.map(|name| name.replace("{number}", "N").replace("{slot}", "N").replace("{}", "POOL"));
+    let placed = |name: String| name.replace("poll-{}", "poll-NAME").replace("{number}", "N").replace("{slot}", "N");
+    let named = spawned.map(|name| placed(name).replace("{}", "POOL"));
     let written = written.map(ToOwned::to_owned);
     assert_same("threads", named.chain(["claude-comms".to_owned()]), written);
 }
