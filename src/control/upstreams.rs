@@ -5,20 +5,10 @@ use super::wire;
 use crate::model::breaker::BreakerState;
 use crate::model::command::{Command, Refusal};
 use crate::model::id::UpstreamName;
-use crate::model::upstream::{Upstream, UpstreamRow};
+use crate::model::upstream::{TOOL_BYTES_MAX, TOOLS_MAX, Upstream, UpstreamRow};
 use crate::ports::Reader;
 use std::time::Duration;
 
-/// What one that is added has unless it says, as in the configuration.
-const INTERVAL_SECONDS: f64 = 30.0;
-const TIMEOUT_SECONDS: f64 = 10.0;
-const MAX_RETRIES: u32 = 3;
-const RETRY_DELAY_SECONDS: f64 = 5.0;
-const THRESHOLD: u32 = 5;
-const TOOLS: [&str; 4] =
-    ["get_activity_summary", "get_workflow_metrics", "get_session_analytics", "get_performance_metrics"];
-/// Most tools of one upstream.
-const TOOLS_MAX: usize = 64;
 const ENDPOINT_BYTES_MAX: usize = 2048;
 
 pub(super) fn named(text: &str) -> UpstreamName {
@@ -31,32 +21,26 @@ pub(super) fn poll(args: &wire::UpstreamPoll) -> Result<Command, Refusal> {
 }
 
 pub(super) fn add(args: &wire::UpstreamAdd) -> Result<Command, Refusal> {
-    let seconds = |what: &str, given: Option<f64>, default: f64, least: f64, most: f64| {
-        let seconds = given.unwrap_or(default);
-        if (least..=most).contains(&seconds) {
-            return Ok(Duration::from_secs_f64(seconds));
-        }
-        Err(Refusal::bad_request(format!("{what} is {seconds}; it goes from {least} to {most}")))
+    let seconds = |what: &str, given: Option<f64>, default: Duration, least: f64, most: f64| match given {
+        None => Ok(default),
+        Some(seconds) if (least..=most).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        Some(seconds) => Err(Refusal::bad_request(format!("{what} is {seconds}; it goes from {least} to {most}"))),
     };
-    let count = |what: &str, given: Option<u32>, default: u32, most: u32| {
-        let count = given.unwrap_or(default);
-        if (1..=most).contains(&count) {
-            return Ok(count);
-        }
-        Err(Refusal::bad_request(format!("{what} is {count}; it goes from 1 to {most}")))
+    let count = |what: &str, given: Option<u32>, default: u32, most: u32| match given {
+        None => Ok(default),
+        Some(count) if (1..=most).contains(&count) => Ok(count),
+        Some(count) => Err(Refusal::bad_request(format!("{what} is {count}; it goes from 1 to {most}"))),
     };
+    let row = UpstreamRow::new(UpstreamName::from(name("name", &args.name)?), &endpoint(&args.endpoint)?);
+    let threshold = args.circuit_breaker_threshold;
     Ok(Command::AddUpstream(UpstreamRow {
-        name: UpstreamName::from(name("name", &args.name)?),
-        endpoint: endpoint(&args.endpoint)?,
-        interval: seconds("interval_seconds", args.interval_seconds, INTERVAL_SECONDS, 5.0, 600.0)?,
-        timeout: seconds("timeout_seconds", args.timeout_seconds, TIMEOUT_SECONDS, 1.0, 60.0)?,
-        max_retries: count("max_retries", args.max_retries, MAX_RETRIES, 10)?,
-        retry_delay: seconds("retry_delay_seconds", args.retry_delay_seconds, RETRY_DELAY_SECONDS, 1.0, 60.0)?,
-        failure_threshold: count("circuit_breaker_threshold", args.circuit_breaker_threshold, THRESHOLD, 20)?,
-        tools: tools(&args.tools)?,
-        configured: false,
-        enabled: true,
-        polling: true,
+        interval: seconds("interval_seconds", args.interval_seconds, row.interval, 5.0, 600.0)?,
+        timeout: seconds("timeout_seconds", args.timeout_seconds, row.timeout, 1.0, 60.0)?,
+        max_retries: count("max_retries", args.max_retries, row.max_retries, 10)?,
+        retry_delay: seconds("retry_delay_seconds", args.retry_delay_seconds, row.retry_delay, 1.0, 60.0)?,
+        failure_threshold: count("circuit_breaker_threshold", threshold, row.failure_threshold, 20)?,
+        tools: if args.tools.is_empty() { row.tools } else { tools(&args.tools)? },
+        ..row
     }))
 }
 
@@ -71,12 +55,13 @@ fn endpoint(text: &str) -> Result<String, Refusal> {
 }
 
 fn tools(given: &[String]) -> Result<Vec<String>, Refusal> {
-    if given.is_empty() {
-        return Ok(TOOLS.map(str::to_owned).into());
-    }
-    let is_tool = |tool: &String| !tool.is_empty() && tool.len() <= 128 && !tool.contains(char::is_whitespace);
-    if given.len() > TOOLS_MAX || !given.iter().all(is_tool) {
-        let message = format!("tools are at most {TOOLS_MAX} names without spaces, of at most 128 bytes");
+    let is_tool =
+        |tool: &String| !tool.is_empty() && tool.len() <= TOOL_BYTES_MAX && !tool.contains(char::is_whitespace);
+    let is_twice = |(at, tool): (usize, &String)| given[..at].contains(tool);
+    if given.len() > TOOLS_MAX || !given.iter().all(is_tool) || given.iter().enumerate().any(is_twice) {
+        let message = format!(
+            "tools are at most {TOOLS_MAX} names without spaces, of at most {TOOL_BYTES_MAX} bytes, none twice"
+        );
         return Err(Refusal::bad_request(message));
     }
     Ok(given.to_vec())

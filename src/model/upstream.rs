@@ -7,6 +7,14 @@ use crate::clock::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Most tools that one upstream has called.
+pub const TOOLS_MAX: usize = 32;
+/// Longest name of a tool, in bytes.
+pub const TOOL_BYTES_MAX: usize = 128;
+/// The tools that are called unless said otherwise, in this order.
+pub const DEFAULT_TOOLS: [&str; 4] =
+    ["get_activity_summary", "get_workflow_metrics", "get_session_analytics", "get_performance_metrics"];
+
 /// What an upstream is made of, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamRow {
@@ -27,6 +35,25 @@ pub struct UpstreamRow {
     pub enabled: bool,
     /// Whether it is polled by schedule.
     pub polling: bool,
+}
+
+impl UpstreamRow {
+    /// One that somebody has added, polled with the documented defaults.
+    pub fn new(name: UpstreamName, endpoint: &str) -> UpstreamRow {
+        UpstreamRow {
+            name,
+            endpoint: endpoint.to_owned(),
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(10),
+            max_retries: 3,
+            retry_delay: Duration::from_secs(5),
+            failure_threshold: 5,
+            tools: DEFAULT_TOOLS.map(str::to_owned).into(),
+            configured: false,
+            enabled: true,
+            polling: true,
+        }
+    }
 }
 
 /// What kind of number a sample is.

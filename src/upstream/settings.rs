@@ -1,5 +1,8 @@
 //! What a poller is made with, and what follows from it.
 
+use crate::model::id::UpstreamName;
+use crate::model::upstream::UpstreamRow;
+pub use crate::model::upstream::{DEFAULT_TOOLS, TOOL_BYTES_MAX, TOOLS_MAX};
 use crate::resilience::settings::Problem;
 use crate::resilience::{Backoff, BreakerSettings, Curve, Jitter, RetrySettings, SettingsError};
 use std::borrow::Cow;
@@ -9,14 +12,6 @@ use std::time::Duration;
 
 /// Longest name of a poller, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
-/// Most tools that one poller calls.
-pub const TOOLS_MAX: usize = 32;
-/// Longest name of a tool, in bytes.
-pub const TOOL_BYTES_MAX: usize = 128;
-/// The tools that are polled unless said otherwise, in this order.
-pub const DEFAULT_TOOLS: [&str; 4] =
-    ["get_activity_summary", "get_workflow_metrics", "get_session_analytics", "get_performance_metrics"];
-
 /// No delay between two attempts is longer.
 const DELAY_MAX: Duration = Duration::from_secs(60);
 
@@ -47,15 +42,16 @@ pub struct PollerSettings {
 impl PollerSettings {
     /// The documented defaults.
     pub fn new(name: &str, endpoint: &str) -> PollerSettings {
+        let row = UpstreamRow::new(UpstreamName::new(name), endpoint);
         PollerSettings {
             name: name.to_owned(),
-            endpoint: endpoint.to_owned(),
-            interval: Duration::from_secs(30),
-            timeout: Duration::from_secs(10),
-            max_retries: 3,
-            retry_delay: Duration::from_secs(5),
-            failure_threshold: 5,
-            tools: DEFAULT_TOOLS.map(str::to_owned).to_vec(),
+            endpoint: row.endpoint,
+            interval: row.interval,
+            timeout: row.timeout,
+            max_retries: row.max_retries,
+            retry_delay: row.retry_delay,
+            failure_threshold: row.failure_threshold,
+            tools: row.tools,
             token: None,
         }
     }

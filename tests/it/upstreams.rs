@@ -191,6 +191,8 @@ fn a_dead_upstream_is_said_and_delays_nobody() {
     wait_until("a round by schedule", || {
         daemon.json(&["upstream", "status", "alive"])["poll_cycles"].as_u64() > Some(1)
     });
+    let twice = daemon.run(&["upstream", "add", "twice", &dead, "--tool", "a", "--tool", "a"]);
+    assert!(twice.bad(2).contains("none twice"));
     // What nobody can call is said as well.
     daemon.run(&["upstream", "add", "odd", "http://localhost:1/mcp#part"]).good();
     let odd = daemon.run(&["upstream", "poll", "odd"]);
