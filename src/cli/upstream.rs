@@ -165,6 +165,8 @@ fn poll(name: String, session: &mut Session) -> Outcome {
 
 fn status(status: Status, session: &mut Session) -> Outcome {
     if status.history {
+        // One that is not there has no history either, and that is to be said.
+        session.connect()?.call_raw(&Request::UpstreamStatus(named(status.name.clone())), Some(PATIENCE))?;
         let args = wire::UpstreamHistoryArgs { name: status.name, limit: None };
         session.ask(&Request::UpstreamHistory(args), show_history)?;
         return Ok(OK);

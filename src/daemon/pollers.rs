@@ -152,7 +152,6 @@ impl Pollers {
         let effects = Effects::system().observed_by(Arc::clone(&self.metrics) as Arc<dyn Observer>);
         let reporter = Reporter {
             upstream: row.name.clone(),
-            interval: row.interval,
             failures: AtomicU64::new(0),
             inbox: self.inbox.clone(),
             _notice: Mutex::new(DeathNotice::new(&self.inbox, Letter::ThreadDied { name: "poller" })),
@@ -196,7 +195,6 @@ fn failure(error: String, at: Timestamp) -> PollReport {
 /// Tells the hub what a poller finds.
 struct Reporter {
     upstream: UpstreamName,
-    interval: Duration,
     failures: AtomicU64,
     inbox: Inbox,
     /// Shared by reference, never used: it speaks when it is dropped by a panic.
@@ -223,7 +221,7 @@ impl Listener for Reporter {
             }),
             consecutive_failures: report.consecutive_failures,
             failures,
-            next_poll_at: Some(report.timestamp.after(self.interval)),
+            next_poll_at: report.next_poll_at,
         };
         let upstream = self.upstream.clone();
         self.inbox.put(Letter::Fact(Input::Polled { upstream, report: Box::new(report) }));

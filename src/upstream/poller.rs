@@ -200,6 +200,7 @@ impl Poller {
             tools: status.tools,
             era: status.era,
             outcome: CycleOutcome::Skipped,
+            next_poll_at: status.next_poll_at,
             consecutive_failures: status.consecutive_failures,
             is_asked: true,
         }

@@ -90,6 +90,8 @@ pub struct CycleReport {
     /// The era of the protocol that the server speaks, once it is known.
     pub era: Option<Era>,
     pub outcome: CycleOutcome,
+    /// When the next cycle is due; `None` while the schedule is off.
+    pub next_poll_at: Option<Timestamp>,
     /// Failed tool calls in a row, after this cycle.
     pub consecutive_failures: u32,
     /// Somebody asked for it.

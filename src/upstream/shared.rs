@@ -80,6 +80,7 @@ impl State {
             tools: self.tools.clone(),
             era: self.era,
             outcome,
+            next_poll_at: None,
             consecutive_failures: 0,
             is_asked: false,
         }
@@ -103,8 +104,19 @@ impl Shared {
         let findings = cycle.run();
         self.busy.store(false, Ordering::SeqCst);
         let ended = self.effects.timer.now();
-        let report = self.state.lock().take_in(findings, self.caller.tools.era(), began, ended);
-        let report = CycleReport { is_asked, consecutive_failures: self.caller.breaker.failure_count(), ..report };
+        let consecutive_failures = self.caller.breaker.failure_count();
+        let report = {
+            let mut state = self.state.lock();
+            let next_poll_at = state.schedule.map(|mut schedule| {
+                // As it will be once this cycle counts as the one that was due.
+                if schedule.is_due(began.tick) {
+                    schedule.advance(ended.tick);
+                }
+                ended.wall.after(ended.tick.until(schedule.next()))
+            });
+            let report = state.take_in(findings, self.caller.tools.era(), began, ended);
+            CycleReport { is_asked, consecutive_failures, next_poll_at, ..report }
+        };
         self.log(&report);
         self.tell_changes(listener);
         tell(|| listener.polled(&report));

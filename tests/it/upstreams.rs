@@ -167,6 +167,7 @@ fn an_upstream_is_polled_and_its_numbers_are_shown() {
 
     daemon.run(&["upstream", "remove", "numbers"]).good();
     assert!(daemon.run(&["upstream", "poll", "numbers"]).bad(5).contains("Upstream numbers not found"));
+    daemon.run(&["upstream", "status", "numbers", "--history"]).bad(5);
     assert!(!daemon.run(&["upstream", "metrics"]).good().contains("numbers"));
     daemon.stop();
 }
