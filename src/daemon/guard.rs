@@ -121,18 +121,17 @@ impl Guard {
             return None;
         }
         let snapshot = format!("{:x} {}", self.fingerprint, self.breaker.snapshot());
-        Some(BreakerChange { from, to, wait, stands: self.stands().unwrap_or(Stands::CLOSED), snapshot })
+        Some(BreakerChange { from, to, wait, stands: self.stands(), snapshot })
     }
 
-    /// How it stands; `None` in a state that nobody here uses.
-    pub(super) fn stands(&self) -> Option<Stands> {
-        let state = told(self.breaker.state())?;
-        Some(Stands { state, wait: self.breaker.retry_after().unwrap_or_default() })
+    pub(super) fn stands(&self) -> Stands {
+        let wait = self.breaker.retry_after().unwrap_or_default();
+        Stands { state: known_as(self.breaker.state()), wait }
     }
 
     /// For how long it lets nothing through; `None` when it is closed.
     pub(super) fn holds_for(&self) -> Option<Duration> {
-        match self.stands()? {
+        match self.stands() {
             Stands { state: BreakerState::Closed, .. } => None,
             Stands { state: BreakerState::Open, wait } => Some(wait),
             // Somebody is trying, and nobody can tell for how long.
@@ -176,8 +175,8 @@ struct Teller {
 impl Observer for Teller {
     fn observe(&self, event: &Event<'_>) {
         let Event::StateChanged(change) = event else { return };
-        let (Some(from), Some(to)) = (told(change.from), told(change.to)) else { return };
         if change.seq > self.known.load(Ordering::Relaxed) {
+            let (from, to) = (known_as(change.from), known_as(change.to));
             let (pool, wait, seq) = (self.pool.clone(), change.wait, change.seq);
             self.inbox.put(Letter::BreakerChanged { pool, from, to, wait, seq });
         }
@@ -188,12 +187,11 @@ impl Observer for Teller {
     }
 }
 
-/// The states that the hub knows; nobody here uses the others.
-fn told(state: CircuitState) -> Option<BreakerState> {
+/// As the hub knows it. Nobody in the daemon forces or disables a breaker.
+pub(super) fn known_as(state: CircuitState) -> BreakerState {
     match state {
-        CircuitState::Closed => Some(BreakerState::Closed),
-        CircuitState::Open => Some(BreakerState::Open),
-        CircuitState::HalfOpen => Some(BreakerState::HalfOpen),
-        CircuitState::ForcedOpen | CircuitState::Disabled => None,
+        CircuitState::Closed | CircuitState::Disabled => BreakerState::Closed,
+        CircuitState::Open | CircuitState::ForcedOpen => BreakerState::Open,
+        CircuitState::HalfOpen => BreakerState::HalfOpen,
     }
 }

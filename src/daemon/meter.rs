@@ -91,8 +91,7 @@ impl Meter {
             Measure::Sampled { upstream, metric, kind, value } => {
                 return self.sampled(upstream.as_str(), metric, *kind, *value);
             }
-            Measure::Polled { upstream, took, failed, breaker } => {
-                self.poller_breaker(upstream.as_str(), *breaker)?;
+            Measure::Polled { upstream, took, failed } => {
                 return self.polled(upstream.as_str(), *took, *failed);
             }
             Measure::PollerBreaker { upstream, state } => return self.poller_breaker(upstream.as_str(), *state),

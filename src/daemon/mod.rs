@@ -127,9 +127,9 @@ fn start(
     let meter = Meter::new(&exposed.registry).map_err(failed)?;
     let progress = Arc::new(Progress { folded: AtomicI64::new(folded), commits: AtomicU64::new(0) });
     let mut staff = Staff::new(workplace(config, paths, epoch, &exposed.breakers, &inbox, &clock));
-    recovery::staff_pools(&mut hub, &mut store, &mut staff, &feed, &*clock).map_err(store_failed)?;
-    let mut pollers = Pollers::new(&config.upstreams, &inbox, &exposed.breakers, &clock);
     let breakers = store.breakers().map_err(store_failed)?;
+    recovery::staff_pools(&mut hub, &mut store, &mut staff, &breakers, &feed, &*clock).map_err(store_failed)?;
+    let mut pollers = Pollers::new(&config.upstreams, &inbox, &exposed.breakers, &clock);
     pollers.begin_all(&mut hub, &breakers);
     let tell = ring_hub(&inbox);
     let watcher =

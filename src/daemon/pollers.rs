@@ -1,10 +1,11 @@
 //! The pollers of all upstreams: begun, ordered about and ended as the hub says; what they find goes to the hub as facts.
 
+use super::guard::known_as;
 use super::inbox::{DeathNotice, Inbox, Letter};
 use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::mcp::protocol::Era;
-use crate::model::breaker::{BreakerChange, BreakerRow, BreakerState, Stands};
+use crate::model::breaker::{BreakerChange, BreakerRow, Stands};
 use crate::model::hub::{Hub, Input, PollerOrder, upstream_breaker_name};
 use crate::model::id::UpstreamName;
 use crate::model::rows::Write;
@@ -164,12 +165,7 @@ fn restore(poller: &Poller, stored: &BreakerRow, now: Timestamp) -> Stands {
     if let Err(error) = poller.restore_breaker(&stored.snapshot, stored.saved_at.until(now)) {
         log::warn!("a circuit breaker begins anew breaker={} error={error}", stored.name);
     }
-    let status = poller.status();
-    let state = match status.circuit_breaker {
-        "OPEN" => BreakerState::Open,
-        "HALF_OPEN" => BreakerState::HalfOpen,
-        _ => BreakerState::Closed,
-    };
+    let state = known_as(poller.breaker_state());
     Stands { state, wait: poller.retry_after().unwrap_or_default() }
 }
 
@@ -228,7 +224,7 @@ impl Listener for Reporter {
     }
 
     fn breaker_changed(&self, from: CircuitState, to: CircuitState, wait: Option<Duration>, snapshot: String) {
-        let (from, to) = (told(from), told(to));
+        let (from, to) = (known_as(from), known_as(to));
         let stands = Stands { state: to, wait: wait.unwrap_or_default() };
         let change = BreakerChange { from, to, wait, stands, snapshot };
         let upstream = self.upstream.clone();
@@ -243,15 +239,6 @@ fn tool(status: &crate::upstream::ToolStatus) -> ToolState {
         state: status.state.as_str(),
         error: status.last_error.clone().filter(|_| !is_well),
         at: status.last_tried,
-    }
-}
-
-/// Nobody forces or disables the breaker of a poller.
-fn told(state: CircuitState) -> BreakerState {
-    match state {
-        CircuitState::Closed | CircuitState::Disabled => BreakerState::Closed,
-        CircuitState::Open | CircuitState::ForcedOpen => BreakerState::Open,
-        CircuitState::HalfOpen => BreakerState::HalfOpen,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::executor::orphans;
 use crate::feed::{Feed, encode};
+use crate::model::breaker::BreakerRow;
 use crate::model::hub::{Effects, Hub, HubSettings, Input, breaker_name};
 use crate::model::id::PoolId;
 use crate::model::pool::{ExecutorKind, PoolRow};
@@ -120,10 +121,10 @@ pub(super) fn staff_pools(
     hub: &mut Hub,
     store: &mut Store,
     staff: &mut Staff,
+    breakers: &[BreakerRow],
     feed: &Feed,
     clock: &dyn Clock,
 ) -> Result<(), StoreError> {
-    let breakers = store.breakers()?;
     for pool in hub.unstaffed() {
         if let Some(row) = hub.pool_row(&pool) {
             staff.hire(row).map_err(|error| StoreError::Other(format!("pool {pool} has no workers: {error}")))?;

@@ -280,7 +280,7 @@ impl Bench {
             Some(permit) => {
                 let (report, standing) = self.run_command(run, input);
                 guard::settle(permit, standing, self.workplace.clock.wall());
-                Report { breaker: guard.stands().map(|stands| stands.state), ..report }
+                Report { breaker: Some(guard.stands().state), ..report }
             }
             None => {
                 self.workplace.inbox.put(Letter::TurnedAway { pool: run.pool.clone() });

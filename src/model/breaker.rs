@@ -45,10 +45,6 @@ pub struct Stands {
     pub wait: Duration,
 }
 
-impl Stands {
-    pub const CLOSED: Stands = Stands { state: BreakerState::Closed, wait: Duration::ZERO };
-}
-
 /// A breaker's state as stored, by the name that its owner gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BreakerRow {

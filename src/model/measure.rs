@@ -16,7 +16,7 @@ pub enum Measure {
     /// A number of an upstream's. Of a counter the whole total, over all restarts of the server.
     Sampled { upstream: UpstreamName, metric: String, kind: SampleKind, value: f64 },
     /// One cycle of a poller.
-    Polled { upstream: UpstreamName, took: Duration, failed: bool, breaker: BreakerState },
+    Polled { upstream: UpstreamName, took: Duration, failed: bool },
     /// The circuit breaker of a poller is in this state now.
     PollerBreaker { upstream: UpstreamName, state: BreakerState },
 }

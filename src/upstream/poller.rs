@@ -11,7 +11,7 @@ use super::shared::{Shared, State};
 use super::tools::Tools;
 use crate::clock::Tick;
 use crate::mcp::client::{Client, ClientSettings};
-use crate::resilience::{CircuitBreaker, Effects, Observer, SnapshotError};
+use crate::resilience::{CircuitBreaker, CircuitState, Effects, Observer, SnapshotError};
 use crate::thread::Joined;
 use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
@@ -152,6 +152,11 @@ impl Poller {
         let restored = self.shared.caller.breaker.restore(snapshot, elapsed);
         self.shared.changes.forget();
         restored
+    }
+
+    /// How the breaker stands now.
+    pub fn breaker_state(&self) -> CircuitState {
+        self.shared.caller.breaker.state()
     }
 
     /// How long until the breaker lets a call through; `None` when it does now.

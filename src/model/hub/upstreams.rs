@@ -120,6 +120,7 @@ impl Hub {
         upstream.retry_at = None;
         out.pollers.push((name.clone(), PollerOrder::Reset));
         out.writes.push(Write::DeleteBreaker(upstream_breaker_name(name)));
+        out.measures.push(Measure::PollerBreaker { upstream: name.clone(), state: BreakerState::Closed });
         if from != BreakerState::Closed {
             let body = Body::UpstreamBreakerChanged { upstream: name.clone(), from, to: BreakerState::Closed };
             self.emit(now, body, out);
@@ -191,12 +192,8 @@ impl Hub {
                 value,
             });
         }
-        out.measures.push(Measure::Polled {
-            upstream: name.clone(),
-            took: report.took,
-            failed: !report.is_well,
-            breaker: upstream.breaker,
-        });
+        out.measures.push(Measure::Polled { upstream: name.clone(), took: report.took, failed: !report.is_well });
+        out.measures.push(Measure::PollerBreaker { upstream: name.clone(), state: upstream.breaker });
         if let Some(error) = report.errors.last() {
             upstream.last_error = Some(error.clone());
         }

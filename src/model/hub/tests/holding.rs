@@ -140,7 +140,8 @@ fn a_breaker_that_closed_unheard_is_heard_with_the_first_task_that_went_through(
 fn what_was_told_too_late_holds_nobody() {
     let mut desk = desk();
     let (from, to, wait) = (BreakerState::Closed, BreakerState::Open, Some(7200 * SECOND));
-    let change = BreakerChange { from, to, wait, stands: Stands::CLOSED, snapshot: String::new() };
+    let stands = Stands { state: BreakerState::Closed, wait: Duration::ZERO };
+    let change = BreakerChange { from, to, wait, stands, snapshot: String::new() };
     desk.batch(vec![Input::BreakerChanged { pool: local(), change }]);
     desk.submit("a");
     assert_eq!(desk.dispatched(), ["a"]);
