@@ -2,6 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::model::command::{Command, Refusal, Reply};
+use crate::model::event::Severity;
 use crate::model::id::{MessageId, ModuleName, TaskId, ThreadId, WorkflowId};
 use crate::model::message::{Message, Status, Thread};
 use crate::model::pool::PoolView;
@@ -169,6 +170,18 @@ pub struct StoredEvent {
     pub channel: Arc<str>,
     pub name: Arc<str>,
     pub frame: Arc<[u8]>,
+}
+
+impl StoredEvent {
+    /// How loud it is, as its frame says; what says nothing is not loud.
+    pub fn severity(&self) -> Severity {
+        // Within a string the quotes would be escaped, so this is found as a key only; ours is the last one.
+        const KEY: &[u8] = br#""severity":""#;
+        let at = self.frame.windows(KEY.len()).rposition(|window| window == KEY);
+        let word = at.map(|at| &self.frame[at + KEY.len()..]).unwrap_or_default();
+        let word = word.split(|byte| *byte == b'"').next().unwrap_or_default();
+        std::str::from_utf8(word).ok().and_then(Severity::parse).unwrap_or(Severity::Info)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

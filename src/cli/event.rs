@@ -1,10 +1,11 @@
-//! `event`: everything that happens, as it happens.
+//! `event`: everything that happens, as it happens; and what others have to tell.
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::exit::{Failure, OK, Outcome};
+use super::input;
 use super::output::Output;
 use super::session::{Session, read, receive};
 use super::table;
@@ -18,6 +19,7 @@ Examples:
   claude-comms event tail --channel pool:local --json      one JSON object a line
   claude-comms event tail --channel messages --severity error
   claude-comms event tail --since 0                        from the oldest event that is kept
+  claude-comms event publish insights insight.generated '{\"type\":\"cost\"}'
 
 A channel is pool:ID, message:ID, messages, global (pools and workflows) or * (everything).";
 
@@ -25,6 +27,22 @@ A channel is pool:ID, message:ID, messages, global (pools and workflows) or * (e
 pub(super) enum Verb {
     /// Print events until interrupted
     Tail(Tail),
+    /// Tell everybody who follows a channel of yours
+    Publish(Publish),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Publish {
+    /// insights, patterns:TYPE, or a kind:id of your own
+    channel: String,
+    /// Its name, like insight.generated
+    event: String,
+    /// A JSON object of at most 16 KiB, or - for standard input
+    #[arg(value_name = "JSON", default_value = "{}")]
+    data: String,
+    /// How loud it is; else as the JSON says, else info
+    #[arg(long, value_name = "S")]
+    severity: Option<Severity>,
 }
 
 #[derive(Debug, Args)]
@@ -49,6 +67,16 @@ enum Severity {
     Info,
     Warning,
     Error,
+}
+
+impl Severity {
+    fn word(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
 }
 
 /// What a line needs of an event.
@@ -77,7 +105,29 @@ impl Frame {
 }
 
 pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
-    let Verb::Tail(tail) = verb;
+    match verb {
+        Verb::Tail(tail) => run_tail(tail, session),
+        Verb::Publish(publish) => run_publish(publish, session),
+    }
+}
+
+fn run_publish(publish: Publish, session: &mut Session) -> Outcome {
+    let text = input::text_or_stdin(publish.data)?;
+    let data = serde_json::from_str(&text).map_err(|error| Failure::usage(format!("JSON is not valid: {error}")))?;
+    let request = Request::EventPublish(wire::EventPublish {
+        channel: publish.channel,
+        event: publish.event,
+        data: Some(data),
+        severity: publish.severity.map(|severity| severity.word().to_owned()),
+    });
+    session.ask(&request, |output, published: wire::Published| {
+        output.say(format_args!("event {} was published", published.seq));
+        Ok(())
+    })?;
+    Ok(OK)
+}
+
+fn run_tail(tail: Tail, session: &mut Session) -> Outcome {
     let mut client = session.connect()?;
     let follow = wire::EventFollow { since: tail.since, since_epoch: None, channels: tail.channel, events: tail.event };
     let asked = client.send(&Request::EventFollow(follow))?;

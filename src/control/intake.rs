@@ -1,7 +1,7 @@
 //! From the wire to the model: every request is checked and turned into a typed command here, once.
 
 use super::wire::{self, Request};
-use super::{upstreams, workflows};
+use super::{events, upstreams, workflows};
 use crate::clock::{Clock, new_id};
 use crate::model::command::{
     AddWatch, Ask, Command, Destination, IntoThread, Party, Refusal, Scale, Seen, Selector, Send, Submit, Written,
@@ -96,6 +96,7 @@ pub(super) fn command(
         Request::UpstreamAdd(args) => upstreams::add(args)?,
         Request::UpstreamRemove(args) => Command::RemoveUpstream { name: upstreams::named(&args.name) },
         Request::UpstreamMetrics(_) => Command::Metrics,
+        Request::EventPublish(args) => events::publish(args)?,
         Request::DaemonStop(_) => Command::Stop,
         Request::PollList(_)
         | Request::PollShow(_)

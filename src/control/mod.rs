@@ -5,6 +5,7 @@ pub mod wire;
 mod backlog;
 mod client;
 mod connection;
+mod events;
 mod intake;
 mod lines;
 mod reads;

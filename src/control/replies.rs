@@ -48,6 +48,7 @@ pub(super) fn show(reply: Reply, context: &Context) -> Result<Box<RawValue>, Ref
             duplicate,
             seq,
         }),
+        Reply::Published(seq) => encoded(&wire::Published { seq }),
         // An answer goes out only when what it tells of is stored.
         Reply::Workflow(id) => encoded(&workflows::show(id.as_str(), &mut *context.means.readers.open()?)?),
     }

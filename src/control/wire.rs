@@ -142,6 +142,7 @@ requests! {
     UpstreamRemove(UpstreamName) = "upstream.remove",
     UpstreamMetrics(Empty) = "upstream.metrics",
     EventFollow(EventFollow) = "event.follow",
+    EventPublish(EventPublish) = "event.publish",
     DaemonStop(Empty) = "daemon.stop",
 }
 
@@ -346,6 +347,20 @@ args! {
         #[serde(default)] channels: Vec<String>,
         #[serde(default)] events: Vec<String>,
     }
+    EventPublish {
+        channel: String,
+        event: String,
+        /// An object.
+        #[serde(skip_serializing_if = "Option::is_none")] data: Option<Value>,
+        /// info (default), warning or error.
+        #[serde(skip_serializing_if = "Option::is_none")] severity: Option<String>,
+    }
+}
+
+/// Result of `event.publish`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Published {
+    pub seq: u64,
 }
 
 /// Result of `poll.status`.

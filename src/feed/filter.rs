@@ -1,19 +1,22 @@
-//! Which events a subscriber wants: channels, with wildcards, and names of events.
+//! Which events a subscriber wants: channels, with wildcards, names of events, and how loud they are at least.
 
+use crate::model::event::Severity;
 use crate::ports::StoredEvent;
 
 /// Most channels, and most event names, that one subscriber may name.
 const NAMES_MAX: usize = 1_000;
 const CHANNEL_BYTES_MAX: usize = 320;
 
-/// Lets everything through unless told otherwise.
-#[derive(Clone, Debug, Default)]
+/// Lets everything through unless told otherwise. Two that are equal let the same through.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
     channels: Vec<Channel>,
     names: Vec<String>,
+    /// `None`: all of them.
+    least: Option<Severity>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Channel {
     /// `*`
     All,
@@ -36,12 +39,19 @@ impl Filter {
             return Err(format!("more than {NAMES_MAX} channels or events"));
         }
         let channels = channels.iter().map(|channel| Channel::parse(channel)).collect::<Result<_, _>>()?;
-        Ok(Filter { channels, names })
+        Ok(Filter { channels, names, least: None })
+    }
+
+    /// Only what is at least so loud.
+    #[must_use]
+    pub fn at_least(self, least: Severity) -> Filter {
+        Filter { least: Some(least), ..self }
     }
 
     pub fn lets_through(&self, event: &StoredEvent) -> bool {
         (self.names.is_empty() || self.names.iter().any(|name| **name == *event.name))
             && (self.channels.is_empty() || self.channels.iter().any(|channel| channel.has(event)))
+            && self.least.is_none_or(|least| event.severity() >= least)
     }
 }
 
@@ -110,6 +120,21 @@ mod tests {
         for (channel, event, wanted) in table {
             assert_eq!(wants(channel, event), wanted, "{channel} {event}");
         }
+    }
+
+    #[test]
+    fn what_is_not_loud_enough_stays_out() {
+        let event = |severity: &str| StoredEvent {
+            seq: 1,
+            channel: "pool:p".into(),
+            name: "x".into(),
+            frame: format!(r#"{{"data":{{"note":"\"severity\":\"error\"","severity":"{severity}"}},"room":"pool:p"}}"#)
+                .into_bytes()
+                .into(),
+        };
+        let filter = Filter::default().at_least(Severity::Warning);
+        let shown = ["info", "warning", "error", "x"].map(|severity| filter.lets_through(&event(severity)));
+        assert_eq!(shown, [false, true, true, false]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! An event as everybody sees it: one JSON object with nine keys in a fixed order, then its number.
 
+use crate::clock::Timestamp;
 use crate::model::event::{Body, Event};
 use crate::model::message::Status;
 use crate::model::task::worker_id;
@@ -11,39 +12,48 @@ use serde_json::json;
 /// The nine keys, in order, and `seq`.
 #[derive(serde::Serialize)]
 struct Frame<'a> {
-    id: String,
+    id: Option<String>,
     correlation_id: Option<&'a str>,
     r#type: &'static str,
-    event: &'static str,
+    event: &'a str,
     data: Data<'a>,
     timestamp: String,
     room: &'a str,
     error_code: Option<&'a str>,
     error_message: Option<&'a str>,
-    seq: u64,
+    seq: Option<u64>,
 }
 
 /// Encodes an event, once for all who will read it.
 pub fn encode(event: &Event) -> StoredEvent {
-    let channel = event.body.channel();
+    encoded(&event.body, event.at, Some(event.seq))
+}
+
+/// Encodes what is so at present, in the shape of the event that would have told it: without a number, and marked.
+pub fn encode_snapshot(body: &Body, at: Timestamp) -> StoredEvent {
+    encoded(body, at, None)
+}
+
+fn encoded(body: &Body, at: Timestamp, seq: Option<u64>) -> StoredEvent {
+    let channel = body.channel();
     let frame = Frame {
-        id: event.seq.to_string(),
+        id: seq.map(|seq| seq.to_string()),
         correlation_id: None,
         r#type: "event",
-        event: event.body.name(),
-        data: Data(&event.body),
-        timestamp: event.at.to_string(),
+        event: body.name(),
+        data: Data { body, is_snapshot: seq.is_none() },
+        timestamp: at.to_string(),
         room: &channel,
         error_code: None,
         error_message: None,
-        seq: event.seq,
+        seq,
     };
     let bytes = serde_json::to_vec(&frame).expect("strings and numbers can always be written as JSON");
-    StoredEvent { seq: event.seq, name: event.body.name().into(), frame: bytes.into(), channel: channel.into() }
+    StoredEvent { seq: seq.unwrap_or(0), name: body.name().into(), frame: bytes.into(), channel: channel.into() }
 }
 
 /// Told to one subscriber alone: events that it missed and that are kept no longer.
-pub fn gap_frame(from: u64, to: u64, at: crate::clock::Timestamp) -> Vec<u8> {
+pub fn gap_frame(from: u64, to: u64, at: Timestamp) -> Vec<u8> {
     let data = json!({"from": from, "to": to, "severity": "warning"});
     format!(
         r#"{{"id":null,"correlation_id":null,"type":"event","event":"gap","data":{data},"timestamp":"{at}","room":null,"error_code":null,"error_message":null,"seq":null}}"#
@@ -51,12 +61,15 @@ pub fn gap_frame(from: u64, to: u64, at: crate::clock::Timestamp) -> Vec<u8> {
     .into_bytes()
 }
 
-struct Data<'a>(&'a Body);
+struct Data<'a> {
+    body: &'a Body,
+    is_snapshot: bool,
+}
 
 impl Serialize for Data<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        match self.0 {
+        match self.body {
             Body::MessageStatus { message_id, thread_id, previous, current, content_length } => {
                 map.serialize_entry("message_id", message_id.as_str())?;
                 map.serialize_entry("thread_id", &thread_id.as_ref().map(|thread| thread.as_str()))?;
@@ -120,11 +133,22 @@ impl Serialize for Data<'_> {
                 map.serialize_entry("pool_id", pool.as_str())?;
             }
             Body::WorkflowStarted { .. } | Body::WorkflowStageCompleted { .. } | Body::WorkflowEnded { .. } => {
-                workflow_entries(self.0, &mut map)?;
+                workflow_entries(self.body, &mut map)?;
+            }
+            Body::Published(publication) => {
+                // It was an object when it was taken.
+                let entries: serde_json::Map<String, serde_json::Value> =
+                    serde_json::from_str(&publication.data).unwrap_or_default();
+                for (key, value) in entries.iter().filter(|(key, _)| *key != "severity") {
+                    map.serialize_entry(key, value)?;
+                }
             }
             body => task_entries(body, &mut map)?,
         }
-        map.serialize_entry("severity", self.0.severity().as_str())?;
+        if self.is_snapshot {
+            map.serialize_entry("snapshot", &true)?;
+        }
+        map.serialize_entry("severity", self.body.severity().as_str())?;
         map.end()
     }
 }
@@ -228,7 +252,7 @@ struct ResultPart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
+    use crate::model::event::{Publication, Severity};
     use crate::model::id::{MessageId, PoolId, TaskId};
     use std::time::Duration;
 
@@ -250,6 +274,26 @@ mod tests {
             frame,
             r#"{"id":"7","correlation_id":null,"type":"event","event":"message.status_changed","data":{"message_id":"m\"1","thread_id":null,"previous_status":"pending","current_status":"complete","content_length":3,"final":true,"severity":"info"},"timestamp":"1970-01-01T00:00:00.000001+00:00","room":"message:m\"1","error_code":null,"error_message":null,"seq":7}"#
         );
+    }
+
+    #[test]
+    fn what_is_published_is_told_as_it_came_with_its_severity_last() {
+        let frame = text(Body::Published(Publication {
+            channel: "notes:mine".into(),
+            name: "note.taken".into(),
+            severity: Severity::Warning,
+            data: r#"{"a":{"severity":"error"},"severity":"info"}"#.into(),
+        }));
+        assert!(frame.contains(r#""data":{"a":{"severity":"error"},"severity":"warning"},"#), "{frame}");
+    }
+
+    #[test]
+    fn a_snapshot_has_no_number_and_says_what_it_is() {
+        let pool = PoolId::new("p");
+        let event = encode_snapshot(&Body::WorkerStatus { pool, slot: 0, status: "idle" }, Timestamp::from_micros(1));
+        let frame = String::from_utf8(event.frame.to_vec()).unwrap();
+        assert!(frame.starts_with(r#"{"id":null,"#) && frame.ends_with(r#""seq":null}"#), "{frame}");
+        assert!(frame.contains(r#""pool_id":"p","snapshot":true,"severity":"info"}"#), "{frame}");
     }
 
     #[test]

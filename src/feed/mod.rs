@@ -5,12 +5,13 @@ mod filter;
 mod frame;
 
 pub use filter::Filter;
-pub use frame::{encode, gap_frame};
+pub use frame::{encode, encode_snapshot, gap_frame};
 
 use crate::ports::{ReadError, Reader, StoredEvent};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 /// What the ring holds at most, whichever is reached first.
@@ -31,8 +32,20 @@ struct Ring {
     events: VecDeque<StoredEvent>,
     bytes: usize,
     last_seq: u64,
-    wakers: Vec<(u64, Sender<()>)>,
+    wakers: Vec<(u64, Box<dyn Wake>)>,
     next_waker: u64,
+}
+
+/// Told whenever there is more to be read; must not block and not read.
+pub trait Wake: Send + fmt::Debug {
+    fn wake(&self);
+}
+
+impl Wake for Sender<()> {
+    fn wake(&self) {
+        // A full channel holds a wake-up already, which its reader has yet to take.
+        let _ = self.try_send(());
+    }
 }
 
 impl Feed {
@@ -67,23 +80,34 @@ impl Feed {
             ring.bytes -= oldest.frame.len();
         }
         for (_, waker) in &ring.wakers {
-            // A full channel holds a wake-up already, which its reader has yet to take.
-            let _ = waker.try_send(());
+            waker.wake();
         }
     }
 
     /// A cursor behind the event `after`.
     pub fn cursor(self: &Arc<Feed>, after: u64, filter: Filter) -> Cursor {
         let (waker, wake) = bounded(1);
+        let waking = self.wake(Box::new(waker));
+        Cursor { seq: after, filter, wake, feed: Arc::clone(self), _waking: waking }
+    }
+
+    /// Has `waker` woken until what is returned is dropped.
+    pub fn wake(self: &Arc<Feed>, waker: Box<dyn Wake>) -> Waking {
         let mut ring = self.ring.lock();
         let id = ring.next_waker;
         ring.next_waker += 1;
         ring.wakers.push((id, waker));
-        Cursor { seq: after, filter, wake, id, feed: Arc::clone(self) }
+        Waking { id, feed: Arc::clone(self) }
+    }
+
+    /// Whether the event after `seq` is in memory, or yet to come.
+    pub fn holds_after(&self, seq: u64) -> bool {
+        let ring = self.ring.lock();
+        seq >= ring.last_seq || ring.events.front().is_some_and(|first| first.seq <= seq + 1)
     }
 
     /// The events after `seq`, or `None` when the oldest of them has left the ring.
-    fn page_after(&self, seq: u64) -> Option<Vec<StoredEvent>> {
+    pub fn page_after(&self, seq: u64) -> Option<Vec<StoredEvent>> {
         let ring = self.ring.lock();
         if seq >= ring.last_seq {
             return Some(Vec::new());
@@ -100,6 +124,13 @@ pub struct Cursor {
     seq: u64,
     filter: Filter,
     wake: Receiver<()>,
+    feed: Arc<Feed>,
+    _waking: Waking,
+}
+
+/// Somebody is woken as long as this is kept.
+#[derive(Debug)]
+pub struct Waking {
     id: u64,
     feed: Arc<Feed>,
 }
@@ -154,7 +185,7 @@ impl Cursor {
     }
 }
 
-impl Drop for Cursor {
+impl Drop for Waking {
     fn drop(&mut self) {
         self.feed.ring.lock().wakers.retain(|(id, _)| *id != self.id);
     }

@@ -2,6 +2,7 @@
 //!
 //! Doors also choose the ids of what is to be created: the model has no clock and no randomness.
 
+use super::event::Publication;
 use super::id::{MessageId, ModuleName, PoolId, TaskId, ThreadId, UpstreamName, WorkflowId};
 use super::message::Status;
 use super::pool::{PoolRow, PoolView};
@@ -114,6 +115,8 @@ pub enum Command {
     CancelWorkflow {
         id: WorkflowId,
     },
+    /// Tells everybody who follows; the hub gives it a number.
+    Publish(Publication),
     /// Answered once everything that is committed can be found by a search.
     IndexSearch,
     Stop,
@@ -298,6 +301,8 @@ pub enum Reply {
     },
     /// What there is to be said of it is in the store.
     Workflow(WorkflowId),
+    /// The number of the event.
+    Published(u64),
 }
 
 /// A group of pools, and what scaling it has come to.

@@ -2,6 +2,7 @@
 
 use super::breaker::BreakerState;
 use super::id::{MessageId, PoolId, TaskId, ThreadId, UpstreamName, WorkflowId};
+use super::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
 use super::message::Status;
 use super::pool::PoolStatus;
 use super::workflow::{Tally, WorkflowStatus};
@@ -151,10 +152,57 @@ pub enum Body {
         /// Names and a reason.
         error: Option<String>,
     },
+    /// What somebody has told through us.
+    Published(Publication),
+}
+
+/// An event of somebody else's, on a channel of theirs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    pub channel: String,
+    pub name: String,
+    pub severity: Severity,
+    /// A JSON object, as text, without `severity`.
+    pub data: Arc<str>,
+}
+
+/// Kinds of channels on which this program alone speaks.
+const OWN_KINDS: [&str; 7] = ["pool", "worker", "workflow", "message", "messages", "upstream", "alerts"];
+
+impl Publication {
+    /// Whether anybody may publish that on this channel.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    pub fn check(channel: &str, name: &str) -> Result<(), String> {
+        let (kind, id) = channel.split_once(':').unwrap_or((channel, ""));
+        if OWN_KINDS.contains(&kind) {
+            return Err(format!(
+                "{channel:?} tells what happens here; publish on another, like insights or notes:mine"
+            ));
+        }
+        let is_channel = match kind {
+            "insights" => channel == kind,
+            _ => is_word(kind, NAME_BYTES_MAX) && is_word(id, ID_BYTES_MAX),
+        };
+        if !is_channel {
+            return Err(format!("{channel:?} is no channel to publish on: one is insights, patterns:TYPE, or kind:id"));
+        }
+        if !is_word(name, NAME_BYTES_MAX) {
+            return Err(format!("{name:?} is no name of an event: one is like insight.generated"));
+        }
+        Ok(())
+    }
+}
+
+/// Letters, digits, dots, underscores and dashes of ASCII.
+fn is_word(text: &str, bytes_max: usize) -> bool {
+    let fits = (1..=bytes_max).contains(&text.len());
+    fits && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 /// How loud an event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     Info,
     Warning,
@@ -169,12 +217,17 @@ impl Severity {
             Severity::Error => "error",
         }
     }
+
+    pub fn parse(text: &str) -> Option<Severity> {
+        [Severity::Info, Severity::Warning, Severity::Error].into_iter().find(|severity| severity.as_str() == text)
+    }
 }
 
 impl Body {
     /// The event's name on the wire.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
+            Body::Published(publication) => &publication.name,
             Body::MessageStatus { .. } => "message.status_changed",
             Body::MessageContent { .. } => "message.content_updated",
             Body::PoolSpawned { .. } => "pool.spawned",
@@ -200,6 +253,7 @@ impl Body {
     /// The channel it belongs to: `kind:id`.
     pub fn channel(&self) -> String {
         match self {
+            Body::Published(publication) => publication.channel.clone(),
             Body::MessageStatus { message_id, .. } | Body::MessageContent { message_id, .. } => {
                 format!("message:{message_id}")
             }
@@ -225,6 +279,7 @@ impl Body {
 
     pub fn severity(&self) -> Severity {
         match self {
+            Body::Published(publication) => publication.severity,
             Body::MessageStatus { current: Some(Status::Failed), .. }
             | Body::TaskFailed { .. }
             | Body::WorkflowEnded { status: WorkflowStatus::Failed, .. }
@@ -238,6 +293,29 @@ impl Body {
             Body::WorkflowEnded { status: WorkflowStatus::Cancelled, .. } => Severity::Warning,
             Body::UpstreamPolled { is_well: false, .. } => Severity::Warning,
             _ => Severity::Info,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_publishes_what_this_program_alone_can_know() {
+        for channel in
+            ["pool:local", "worker:local-worker-1", "workflow:w", "message:m", "messages", "upstream:u", "alerts"]
+        {
+            assert!(Publication::check(channel, "task.completed").is_err(), "{channel}");
+        }
+        for channel in ["*", "global", "", "notes", "notes:", "notes:*", "insights:x", "a b:c", ":x"] {
+            assert!(Publication::check(channel, "note.taken").is_err(), "{channel}");
+        }
+        for channel in ["insights", "patterns:loop", "notes:mine", "build:42"] {
+            assert_eq!(Publication::check(channel, "note.taken"), Ok(()), "{channel}");
+        }
+        for name in ["", "two words", "a\"b", &"n".repeat(65)] {
+            assert!(Publication::check("insights", name).is_err(), "{name}");
         }
     }
 }

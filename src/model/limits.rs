@@ -14,6 +14,8 @@ pub const ID_BYTES_MAX: usize = 256;
 pub const CONTENT_BYTES_MAX: usize = 1 << 20;
 /// Context and metadata.
 pub const JSON_BYTES_MAX: usize = 256 << 10;
+/// The data of an event that somebody publishes.
+pub const PUBLISHED_BYTES_MAX: usize = 16 << 10;
 /// A task's result; what is longer stands in the task's log.
 pub const RESULT_BYTES_MAX: usize = 1 << 20;
 /// One row of a list is much; this many rows are a page.

@@ -96,6 +96,7 @@ fn every_verb_without_a_daemon_is_3() {
             ["poll", "add"] => &["--task-id", "t"],
             ["pool", "run"] => &["local", "prompt"],
             ["module", "add"] => &["name", "."],
+            ["event", "publish"] => &["notes:mine", "note.taken"],
             ["ask"] => &["prompt"],
             ["upstream", "add"] => &["name", "http://localhost:1/mcp"],
             ["workflow", "run"] => &["-"],
@@ -235,6 +236,27 @@ fn events_are_printed_as_they_come() {
     }
     assert!(events.iter().all(|event| event["room"] == "pool:local" && event["data"]["severity"].is_string()));
     assert!(!printed.contains("hello"), "an event carries contents: {printed}");
+}
+
+#[test]
+fn what_is_published_is_numbered_and_kept_like_all_that_happens() {
+    let daemon = Daemon::start();
+    let publish = |words: &[&str]| daemon.run(&[&["event", "publish"], words].concat());
+    let seq = publish(&["insights", "insight.generated", r#"{"type":"cost","severity":"warning"}"#, "--json"]).json();
+    let mut tail = daemon.spawn(&["event", "tail", "--channel", "insights", "--json", "--since", "0"]);
+    publish(&["insights", "insight.generated", "--severity", "error"]).good();
+    tail.wait_for_output("\"error\"");
+    tail.signal(Signal::TERM);
+    let printed = tail.wait().stdout;
+    let events: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events[0]["seq"], seq["seq"]);
+    assert_eq!(events[0]["data"], serde_json::json!({"type": "cost", "severity": "warning"}));
+    assert_eq!(events[1]["data"], serde_json::json!({"severity": "error"}));
+    assert!(publish(&["pool:local", "task.completed"]).bad(2).contains("tells what happens here"));
+    assert!(publish(&["notes:mine", "x", "[1]"]).bad(2).contains("must be a JSON object"));
+    assert!(publish(&["notes:mine", "x", "{"]).bad(2).contains("JSON is not valid"));
+    let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(16 << 10));
+    publish(&["notes:mine", "x", &large]).bad(2);
 }
 
 #[test]

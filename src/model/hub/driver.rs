@@ -339,9 +339,9 @@ impl Driver {
     }
 
     /// The names of the events since the last call, pictures left out.
-    pub(super) fn facts(&mut self) -> Vec<&'static str> {
+    pub(super) fn facts(&mut self) -> Vec<String> {
         let facts = self.events.drain(..).filter(|event| !is_picture(&event.body));
-        facts.map(|event| event.body.name()).collect()
+        facts.map(|event| event.body.name().to_owned()).collect()
     }
 
     /// How many pictures there were since the last call, by channel.

@@ -381,6 +381,9 @@ impl Hub {
             Command::PollUpstream { name, timeout } => self.poll_upstream(now, ask, &name, timeout, out),
             Command::ResetUpstream { name } => Some(self.reset_upstream(now, &name, out)),
             Command::CancelWorkflow { id } => Some(self.cancel_workflow(id, rows)?),
+            Command::Publish(publication) => {
+                Some(Ok(Reply::Published(self.emit(now, Body::Published(publication), out))))
+            }
         };
         if let Some(answer) = answer {
             out.replies.push((ask, answer));

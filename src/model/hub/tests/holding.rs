@@ -212,7 +212,7 @@ fn a_worker_that_was_turned_away_gives_the_task_back_uncounted() {
     desk.dispatched();
     let report = desk.report("a", Ending::Interrupted);
     desk.batch(vec![Input::BreakerHolds { pool: local(), wait: 5 * SECOND }, report]);
-    assert_eq!(desk.facts().last(), Some(&"task.assigned"));
+    assert_eq!(desk.facts().last().map(String::as_str), Some("task.assigned"));
     assert_eq!(desk.dispatched(), [""; 0]);
     desk.pass(5 * SECOND);
     assert_eq!(desk.dispatched(), ["a"]);
