@@ -88,6 +88,13 @@ impl Timestamp {
         Some(Timestamp(time.as_microsecond()))
     }
 
+    /// As HTTP headers have it; what HTTP cannot say is 1970.
+    pub fn http_date(self) -> String {
+        let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+        let printed = printer.timestamp_to_rfc9110_string(&self.civil());
+        printed.unwrap_or_else(|_| "Thu, 01 Jan 1970 00:00:00 GMT".to_owned())
+    }
+
     fn civil(self) -> jiff::Timestamp {
         let end = if self.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(end)
@@ -224,6 +231,7 @@ mod tests {
         assert_eq!(Timestamp::from_micros(0).to_string(), "1970-01-01T00:00:00.000000+00:00");
         let text = "2026-11-22T02:04:33.000123+00:00";
         assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
+        assert_eq!(Timestamp::parse(text).unwrap().http_date(), "Sun, 22 Nov 2026 02:04:33 GMT");
     }
 
     #[test]

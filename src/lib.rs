@@ -27,6 +27,7 @@ pub mod executor;
 pub mod feed;
 pub mod service;
 pub mod store;
+pub mod web;
 pub mod workflow_file;
 
 pub mod cli;

@@ -317,8 +317,10 @@ fn every_variable_of_the_environment_is_described() {
                 && !word.ends_with('_'))
     };
     let sources = source::all();
+    // What is in capitals there are codes of errors; see below.
+    let elsewhere = sources.iter().filter(|source| !source.path.starts_with("src/web/"));
     let read: Vec<String> =
-        sources.iter().flat_map(|source| source::literals(&source.text)).filter(|text| is_variable(text)).collect();
+        elsewhere.flat_map(|source| source::literals(&source.text)).filter(|text| is_variable(text)).collect();
     let explained = pages
         .iter()
         .filter(|page| page.has_section("ENVIRONMENT"))
@@ -366,8 +368,24 @@ fn every_exit_code_is_described() {
     assert_same("exit codes of the help", all, listed);
 }
 
+#[test]
+fn every_error_code_of_the_websocket_is_described() {
+    let is_code = |text: &String| {
+        text.contains('_')
+            && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+            && !text.starts_with('_')
+            && !text.starts_with("CARGO_")
+    };
+    let of_web = source::all().into_iter().filter(|source| source.path.starts_with("src/web/"));
+    let codes: Vec<String> = of_web.flat_map(|source| source::literals(&source.text)).filter(is_code).collect();
+    let page = Page::read("claude-comms-websocket.7");
+    let written = page.arguments("Er").into_iter().map(ToOwned::to_owned);
+    // The one without an underscore.
+    assert_same("error codes", codes.into_iter().chain(["FORBIDDEN".to_owned()]), written);
+}
+
 /// Where the threads of the daemon are started.
-const ROOMS_WITH_THREADS: [&str; 4] = ["src/daemon/", "src/control/", "src/service/", "src/upstream/"];
+const ROOMS_WITH_THREADS: [&str; 5] = ["src/daemon/", "src/control/", "src/service/", "src/upstream/", "src/web/"];
 
 #[test]
 fn every_thread_of_the_daemon_is_described() {

@@ -22,6 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("executor", &["model", "thread", "clock"]),
     ("workflow_file", &["model"]),
     ("control", &["model", "ports", "feed", "workflow_file", "thread", "clock"]),
+    ("web", &["feed", "ports", "model", "telemetry", "thread", "clock"]),
     ("service", &["config", "thread", "clock"]),
     (
         "daemon",
@@ -35,6 +36,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "feed",
             "executor",
             "control",
+            "web",
             "service",
             "telemetry",
             "resilience",

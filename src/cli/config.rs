@@ -11,7 +11,7 @@ use super::session::Session;
 use crate::config::{
     Config, Entry, Loaded, Origins, Overrides, Problem, Record, SECTIONS, Secret, Section, Sources, Value,
 };
-use crate::service::Paths;
+use crate::service::{Paths, token};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -26,6 +26,12 @@ environment (CLAUDE_COMMS_SECTION__FIELD), flags. With --state-dir only the conf
 pub(super) enum Verb {
     /// Find every mistake in the configuration files and variables
     Check,
+    /// Print the token that opens the TCP port
+    Token {
+        /// The one that only lets look on
+        #[arg(long)]
+        read_only: bool,
+    },
     /// Print the settings as TOML
     Show {
         /// Say where each value comes from
@@ -36,6 +42,9 @@ pub(super) enum Verb {
 
 pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
     let paths = session.paths()?;
+    if let Verb::Token { read_only } = verb {
+        return print_token(&paths, read_only, &mut session.output);
+    }
     let loaded = match load(&paths, &Overrides::default()) {
         Err(Failure::Configuration(problems)) if matches!(verb, Verb::Check) => {
             return Err(Failure::Mistakes(problems));
@@ -43,8 +52,22 @@ pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
         loaded => loaded?,
     };
     match verb {
+        Verb::Token { .. } => {}
         Verb::Check => tell_good(&paths, &loaded.warnings, &mut session.output)?,
         Verb::Show { origin } => show(&loaded, origin, &mut session.output)?,
+    }
+    Ok(OK)
+}
+
+/// Made here when the daemon has not yet been started with a port.
+fn print_token(paths: &Paths, read_only: bool, output: &mut Output) -> Outcome {
+    paths.prepare().map_err(|error| Failure::failed(error.to_string()))?;
+    let path = if read_only { &paths.token_read_only } else { &paths.token };
+    let token = token(path).map_err(|error| Failure::failed(error.to_string()))?;
+    if output.json {
+        output.json(&serde_json::json!({"token": token, "read_only": read_only, "file": path}))?;
+    } else {
+        output.line(token)?;
     }
     Ok(OK)
 }

@@ -177,7 +177,7 @@ fn show_status(output: &mut Output, status: &wire::DaemonStatus) -> Result<(), F
         .foreign("state directory", &status.state_dir)
         .foreign("socket", &status.socket)
         .foreign("database", &status.database)
-        .foreign("listens on", status.listen.as_deref().unwrap_or("no TCP port"))
+        .foreign("listens on", &listens_on(status))
         .add("watched messages", format_args!("{} of at most {}", status.active_messages, status.max_messages))
         .add("interval", format_args!("{} s", status.interval_seconds))
         .add("pools", status.pools)
@@ -187,6 +187,14 @@ fn show_status(output: &mut Output, status: &wire::DaemonStatus) -> Result<(), F
         .foreign("log level", &status.log_level)
         .maybe("DEGRADED", status.degraded.as_deref())
         .print(output)
+}
+
+fn listens_on(status: &wire::DaemonStatus) -> String {
+    match (&status.listen, &status.listen_error) {
+        (Some(address), _) => format!("http://{address}"),
+        (None, Some(error)) => format!("no TCP port: {error}"),
+        (None, None) => "no TCP port".to_owned(),
+    }
 }
 
 /// A length of time for people, in its two greatest units.

@@ -38,6 +38,8 @@ pub(super) enum Kind {
     Words {
         default: &'static [&'static str],
     },
+    /// Hosts or origins; none unless somebody names some.
+    Hosts,
     Table,
     Switch {
         default: bool,
@@ -68,6 +70,7 @@ impl Kind {
             Kind::Words { default } | Kind::Tools { default } => {
                 Some(Value::Words(default.iter().map(|&word| word.to_owned()).collect()))
             }
+            Kind::Hosts => Some(Value::Words(Vec::new())),
             Kind::Table | Kind::Labels => Some(Value::Table(BTreeMap::new())),
             Kind::Switch { default } => Some(Value::Switch(default)),
             Kind::Endpoint { default } => default.map(|url| Value::Text(url.to_owned())),
@@ -87,6 +90,7 @@ impl Kind {
                 format!("one of {}", names.join(", "))
             }
             Kind::Words { .. } => "a list of texts, the first of them a program".to_owned(),
+            Kind::Hosts => "a list of hosts, or of origins like \"https://board.example\"".to_owned(),
             Kind::Table => "a table of variable names and texts".to_owned(),
             Kind::Switch { .. } => "true or false".to_owned(),
             Kind::Id => {
@@ -125,13 +129,16 @@ impl Kind {
             | Kind::Metric
             | Kind::Secret => Ok(Given::Text(text.to_owned())),
             Kind::Switch { .. } => Ok(read_switch(text)),
-            Kind::Words { .. } | Kind::Tools { .. } if !text.starts_with('[') => {
+            Kind::Hosts if text.is_empty() => Ok(Given::List(Vec::new())),
+            Kind::Words { .. } | Kind::Tools { .. } | Kind::Hosts if !text.starts_with('[') => {
                 Ok(Given::List(text.split(',').map(|word| Given::Text(word.trim().to_owned())).collect()))
             }
-            Kind::Words { .. } | Kind::Tools { .. } | Kind::Table | Kind::Labels => match serde_json::from_str(text) {
-                Ok(json) => Ok(Given::from_json(json)),
-                Err(error) => Err(format!("must be {}, as JSON: {error}", self.expects())),
-            },
+            Kind::Words { .. } | Kind::Tools { .. } | Kind::Hosts | Kind::Table | Kind::Labels => {
+                match serde_json::from_str(text) {
+                    Ok(json) => Ok(Given::from_json(json)),
+                    Err(error) => Err(format!("must be {}, as JSON: {error}", self.expects())),
+                }
+            }
         }
     }
 
@@ -176,6 +183,7 @@ impl Kind {
             (Kind::Id, Given::Text(text)) => unfit(quoted(text)),
             (Kind::Endpoint { .. }, Given::Text(text)) => check_endpoint(text).or_else(unfit),
             (Kind::Tools { .. }, Given::List(items)) => check_tools(items).or_else(unfit),
+            (Kind::Hosts, Given::List(items)) => check_hosts(items).or_else(unfit),
             (Kind::Secret, Given::Text(text)) => check_secret(text).or_else(unfit),
             (Kind::Seconds { .. } | Kind::Count { .. } | Kind::Number, Given::Text(text)) => unfit(quoted(text)),
             (_, other) => unfit(other.type_name().to_owned()),
@@ -209,6 +217,18 @@ fn check_endpoint(text: &str) -> Result<Value, String> {
         Some(fault) if text.contains('@') => Err(format!("one {fault}")),
         Some(fault) => Err(format!("one {fault}: {}", quoted(text))),
     }
+}
+
+fn check_hosts(items: &[Given]) -> Result<Value, String> {
+    if items.len() > ENTRIES_MAX {
+        return Err(format!("one of {} entries", items.len()));
+    }
+    let host = |item: &Given| match item {
+        Given::Text(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(text.clone()),
+        Given::Text(text) => Err(format!("one with {}", quoted(text))),
+        other => Err(format!("one with {}", other.type_name())),
+    };
+    items.iter().map(host).collect::<Result<_, _>>().map(Value::Words)
 }
 
 fn check_tools(items: &[Given]) -> Result<Value, String> {

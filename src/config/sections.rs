@@ -123,7 +123,7 @@ const SECONDS_PER_WEEK: f64 = 604_800.0;
 
 /// Every section, in the order of the man page.
 pub static SECTIONS: &[&Section] =
-    &[&DAEMON, &EXECUTOR, &ASK, &WATCH, &RETENTION, &SESSION_BUDDY_POLLING, &UPSTREAM, &ALERT];
+    &[&DAEMON, &WEB, &EXECUTOR, &ASK, &WATCH, &RETENTION, &SESSION_BUDDY_POLLING, &UPSTREAM, &ALERT];
 
 pub(super) static DAEMON: Section = Section {
     name: "daemon",
@@ -143,7 +143,7 @@ pub(super) static DAEMON: Section = Section {
         Row {
             name: "listen",
             flag: Some("--listen"),
-            about: "Where the TCP port is to be opened, or \"none\". Checked, but not opened by this version.",
+            about: "Where the TCP port is opened, or \"none\". When the default is taken, the daemon does without.",
             kind: Kind::Address { default: "127.0.0.1:8690" },
         },
         Row {
@@ -157,6 +157,37 @@ pub(super) static DAEMON: Section = Section {
             flag: None,
             about: "How much is logged, unless CLAUDE_COMMS_LOG, LOGURU_LEVEL or -v says otherwise.",
             kind: Kind::Choice { default: Some("info"), names: &["off", "error", "warn", "info", "debug", "trace"] },
+        },
+    ],
+    ..PLAIN
+};
+
+pub(super) static WEB: Section = Section {
+    name: "web",
+    rows: &[
+        Row {
+            name: "require_auth",
+            flag: None,
+            about: "Whether a token is needed even to follow events from this machine; from others it always is.",
+            kind: Kind::Switch { default: false },
+        },
+        Row {
+            name: "connections_max",
+            flag: None,
+            about: "How many WebSocket connections there may be.",
+            kind: Kind::Count { default: 1000, least: 1, most: 100_000 },
+        },
+        Row {
+            name: "allowed_hosts",
+            flag: None,
+            about: "Names by which browsers may address the port, besides localhost and addresses.",
+            kind: Kind::Hosts,
+        },
+        Row {
+            name: "allowed_origins",
+            flag: None,
+            about: "Pages that may speak to the port, besides its own, like https://board.example.",
+            kind: Kind::Hosts,
         },
     ],
     ..PLAIN

@@ -17,6 +17,7 @@ use super::upstream::Upstream;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub daemon: Daemon,
+    pub web: Web,
     pub executor: Executor,
     pub ask: Ask,
     pub watch: Watch,
@@ -34,8 +35,19 @@ pub struct Daemon {
     pub max_messages: u32,
     /// `None`: no TCP port.
     pub listen: Option<SocketAddr>,
+    /// Somebody wants it to be there, so it must.
+    pub listen_chosen: bool,
     pub stop_grace: Duration,
     pub log_level: Option<LevelFilter>,
+}
+
+/// `[web]`: who may use the TCP port.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Web {
+    pub require_auth: bool,
+    pub connections_max: u32,
+    pub allowed_hosts: Vec<String>,
+    pub allowed_origins: Vec<String>,
 }
 
 /// `[executor]`: how a task becomes a child process.
@@ -90,6 +102,7 @@ impl From<&Origins> for Config {
     fn from(origins: &Origins) -> Config {
         Config {
             daemon: Daemon::from(&origins.section(&sections::DAEMON)),
+            web: Web::from(&origins.section(&sections::WEB)),
             executor: Executor::from(&origins.section(&sections::EXECUTOR)),
             ask: Ask { timeout: origins.section(&sections::ASK).seconds("timeout_seconds") },
             watch: Watch { timeout: origins.section(&sections::WATCH).seconds("timeout_seconds") },
@@ -111,8 +124,20 @@ impl From<&Record> for Daemon {
             interval: record.seconds("interval_seconds"),
             max_messages: record.count("max_messages"),
             listen: record.address("listen"),
+            listen_chosen: record.place_of("listen").is_some(),
             stop_grace: record.seconds("stop_grace_seconds"),
             log_level: record.choice("log_level").and_then(|name| name.parse().ok()),
+        }
+    }
+}
+
+impl From<&Record> for Web {
+    fn from(record: &Record) -> Web {
+        Web {
+            require_auth: record.switch("require_auth"),
+            connections_max: record.count("connections_max"),
+            allowed_hosts: record.words("allowed_hosts"),
+            allowed_origins: record.words("allowed_origins"),
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct About {
     pub socket: String,
     pub database: String,
     pub listen: Option<String>,
+    /// Why there is none, where there was to be one.
+    pub listen_error: Option<String>,
     pub interval_seconds: f64,
     pub max_messages: usize,
     /// Read anew each time: it can be changed while the daemon runs.
@@ -66,6 +68,7 @@ impl Context {
             socket: about.socket.clone(),
             database: about.database.clone(),
             listen: about.listen.clone(),
+            listen_error: about.listen_error.clone(),
             started_at: self.started_at.clone(),
             uptime_seconds: self.means.clock.tick().since(self.started_tick).as_secs_f64(),
             interval_seconds: about.interval_seconds,

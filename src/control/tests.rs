@@ -80,6 +80,7 @@ impl Door {
             socket: "socket".to_owned(),
             database: "database".to_owned(),
             listen: None,
+            listen_error: None,
             interval_seconds: 30.0,
             max_messages: 2000,
             log_level: || "info".to_owned(),

@@ -373,6 +373,8 @@ pub struct DaemonStatus {
     pub socket: String,
     pub database: String,
     pub listen: Option<String>,
+    #[serde(default)]
+    pub listen_error: Option<String>,
     pub started_at: String,
     pub uptime_seconds: f64,
     pub interval_seconds: f64,

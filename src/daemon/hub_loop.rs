@@ -1,6 +1,7 @@
 //! The main thread: takes what has arrived, has the hub decide, and performs it: persist, reply, run, publish.
 
 use super::batch::Batch;
+use super::doors::Doors;
 use super::guard::Guard;
 use super::housekeeping::Housekeeping;
 use super::inbox::Letter;
@@ -10,7 +11,6 @@ use super::stopping::Stopping;
 use super::watcher::Progress;
 use super::worker::Staff;
 use crate::clock::{Clock, Now, Tick};
-use crate::control::Server;
 use crate::feed::Feed;
 use crate::model::command::{Command, Refusal};
 use crate::model::hub::{Effects, Hub, Input};
@@ -51,7 +51,7 @@ pub(super) struct HubLoop {
     pub(super) watchdog: Option<Duration>,
     pub(super) fed_at: Tick,
 
-    pub(super) doors: Option<Server>,
+    pub(super) doors: Option<Doors>,
     pub(super) answers: HashMap<AskId, (u64, Box<dyn Answer>)>,
     pub(super) next_ask: u64,
     /// Facts of a batch that failed, to be stepped again.

@@ -2,6 +2,7 @@
 
 mod adversity;
 mod batch;
+mod doors;
 mod guard;
 mod housekeeping;
 mod hub_loop;
@@ -16,15 +17,12 @@ mod worker;
 
 use crate::clock::{Clock, SystemClock, Tick};
 use crate::config::Config;
-use crate::control::{About, Defaults, Means, Server};
 use crate::executor;
-use crate::feed::Feed;
-use crate::model::id::PoolId;
-use crate::ports::{ReadError, Reader, Readers};
 use crate::resilience::Metrics;
 use crate::service::{ControlSocket, Lock, Paths, Reporter, Signals, notify};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use crate::telemetry::Registry;
+use doors::{Doors, Hall};
 use guard::GuardSettings;
 use housekeeping::{Housekeeping, Retention};
 use hub_loop::{EXIT_INTERNAL, EXIT_OK, HubLoop};
@@ -33,7 +31,6 @@ use meter::{Exposed, Meter};
 use pollers::Pollers;
 use recovery::{Recovered, recover};
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
@@ -136,8 +133,9 @@ fn start(
         Watcher::start(&paths.database, config.daemon.interval, Arc::clone(&progress), tell, Arc::clone(&clock))
             .map_err(failed)?;
     let socket = ControlSocket::open(&paths.socket, &lock).map_err(failed)?;
-    let means = means(config, paths, &inbox, &feed, &clock, exposed);
-    let doors = socket.listener().try_clone().and_then(|listener| Server::start(listener, means)).map_err(failed)?;
+    let exposed = Arc::new(exposed);
+    let hall = Hall { config, paths, inbox: &inbox, feed: &feed, clock: &clock, exposed };
+    let doors = Doors::open(&hall, &socket)?;
     let hub = HubLoop {
         hub,
         store,
@@ -209,55 +207,6 @@ fn workplace(
         metrics: Arc::clone(breakers),
         inbox: inbox.clone(),
         clock: Arc::clone(clock),
-    }
-}
-
-/// What doors are opened onto.
-fn means(
-    config: &Config,
-    paths: &Paths,
-    inbox: &Inbox,
-    feed: &Arc<Feed>,
-    clock: &Arc<dyn Clock>,
-    exposed: Exposed,
-) -> Means {
-    let about = About {
-        state_dir: paths.state_dir.display().to_string(),
-        socket: paths.socket.display().to_string(),
-        database: paths.database.display().to_string(),
-        listen: None,
-        interval_seconds: config.daemon.interval.as_secs_f64(),
-        max_messages: config.daemon.max_messages as usize,
-        log_level: || log::max_level().to_string().to_lowercase(),
-    };
-    let defaults = Defaults {
-        ask_timeout: config.ask.timeout,
-        watch_timeout: config.watch.timeout,
-        task_timeout: config.executor.timeout,
-        queue_max: config.executor.queue_max as usize,
-        pool: PoolId::new(DEFAULT_POOL),
-    };
-    let readers = Arc::new(StoreReaders { database: paths.database.clone(), tasks_root: paths.tasks.clone() });
-    Means {
-        asker: Arc::new(inbox.clone()),
-        readers,
-        feed: Arc::clone(feed),
-        clock: Arc::clone(clock),
-        exposition: Arc::new(exposed),
-        defaults,
-        about,
-    }
-}
-
-/// Opens a connection to the store for whoever reads.
-struct StoreReaders {
-    database: PathBuf,
-    tasks_root: PathBuf,
-}
-
-impl Readers for StoreReaders {
-    fn open(&self) -> Result<Box<dyn Reader>, ReadError> {
-        Ok(Box::new(Store::open_for_reading(&self.database, self.tasks_root.clone())?))
     }
 }
 

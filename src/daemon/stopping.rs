@@ -47,7 +47,7 @@ impl HubLoop {
         }
         notify::stopping();
         if let Some(doors) = &mut self.doors {
-            doors.close_door();
+            doors.close();
         }
         self.pollers.end_all();
         self.staff.interrupt_all();

@@ -8,12 +8,16 @@ mod lock;
 pub mod logging;
 pub mod notify;
 mod paths;
+mod port;
 mod signals;
 mod socket;
+mod tokens;
 
 pub use detach::{DetachError, Detached, Report, Reporter, detach};
 pub use directory::DirectoryError;
 pub use lock::{Holder, Lock, LockError, holder};
 pub use paths::{PathOptions, Paths, PathsError};
+pub use port::open_port;
 pub use signals::{Signal, Signals};
 pub use socket::{ControlSocket, SocketError};
+pub use tokens::{TokenError, token};

@@ -30,6 +30,7 @@ pub struct Paths {
     pub lock: PathBuf,
     pub log: PathBuf,
     pub token: PathBuf,
+    pub token_read_only: PathBuf,
     pub tasks: PathBuf,
     pub socket: PathBuf,
     /// `None` when a state directory was given: then everything comes from there.
@@ -159,6 +160,7 @@ fn under_one_directory(dir: &Path) -> Paths {
         lock: dir.join("daemon.lock"),
         log: dir.join("daemon.log"),
         token: dir.join("token"),
+        token_read_only: dir.join("token-read-only"),
         tasks: dir.join("tasks"),
         socket: dir.join("control.sock"),
         system_config: None,

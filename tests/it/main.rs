@@ -15,4 +15,5 @@ mod poll;
 mod scaling;
 mod tasks;
 mod upstreams;
+mod web;
 mod workflows;

@@ -198,6 +198,15 @@ impl Daemon {
         Daemon { dir, child: None, flags: Vec::new(), epoch: String::new() }
     }
 
+    /// One with these settings, that listens on a port of its own.
+    pub(crate) fn listening(settings: &str) -> Daemon {
+        let mut daemon = Daemon::none();
+        daemon.configure(settings);
+        daemon.flags = vec!["--listen".to_owned(), "127.0.0.1:0".to_owned()];
+        daemon.restart();
+        daemon
+    }
+
     pub(crate) fn configure(&self, text: &str) {
         fs::write(self.state_dir().join("config.toml"), text).unwrap();
     }
@@ -283,7 +292,8 @@ impl Daemon {
         supervisor.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
-        let mut command = self.command(&[&["daemon", "--listen", "none"], &flags[..]].concat());
+        let deaf: &[&str] = if flags.contains(&"--listen") { &[] } else { &["--listen", "none"] };
+        let mut command = self.command(&[&["daemon"], deaf, &flags[..]].concat());
         command.env("NOTIFY_SOCKET", &path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = self.child.insert(command.spawn().unwrap());
         let mut message = [0; 256];

@@ -1,0 +1,136 @@
+//! The doors of the daemon: the control socket, and the TCP port where there is one.
+
+use super::DEFAULT_POOL;
+use super::inbox::{DeathNotice, Inbox, Letter};
+use super::meter::Exposed;
+use super::{StartError, failed};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::control::{self, About, Defaults, Server};
+use crate::feed::Feed;
+use crate::model::id::PoolId;
+use crate::ports::{ReadError, Reader, Readers};
+use crate::service::{ControlSocket, Paths, open_port, token};
+use crate::store::Store;
+use crate::web::{self, Settings, Tokens, Web, Welcome};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Both doors. Dropped, they end: what is answered already still goes out.
+pub(super) struct Doors {
+    control: Server,
+    web: Option<Web>,
+}
+
+/// What both are opened onto.
+pub(super) struct Hall<'a> {
+    pub(super) config: &'a Config,
+    pub(super) paths: &'a Paths,
+    pub(super) inbox: &'a Inbox,
+    pub(super) feed: &'a Arc<Feed>,
+    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) exposed: Arc<Exposed>,
+}
+
+impl Doors {
+    pub(super) fn open(hall: &Hall<'_>, socket: &ControlSocket) -> Result<Doors, StartError> {
+        let readers: Arc<dyn Readers> =
+            Arc::new(StoreReaders { database: hall.paths.database.clone(), tasks_root: hall.paths.tasks.clone() });
+        let (web, listen_error) = hall.open_web(&readers)?;
+        let mut about = hall.about();
+        about.listen = web.as_ref().map(|web| web.address().to_string());
+        about.listen_error = listen_error;
+        let means = control::Means {
+            asker: Arc::new(hall.inbox.clone()),
+            readers,
+            feed: Arc::clone(hall.feed),
+            clock: Arc::clone(hall.clock),
+            exposition: Arc::clone(&hall.exposed) as _,
+            defaults: hall.defaults(),
+            about,
+        };
+        let listener = socket.listener().try_clone().map_err(failed)?;
+        Ok(Doors { control: Server::start(listener, means).map_err(failed)?, web })
+    }
+
+    /// Lets nobody else in; those inside stay.
+    pub(super) fn close(&mut self) {
+        self.control.close_door();
+        if let Some(web) = &self.web {
+            web.close_door();
+        }
+    }
+}
+
+impl Hall<'_> {
+    /// The port that nobody has asked for may be taken, by the program whose port it was first; then it is done without.
+    fn open_web(&self, readers: &Arc<dyn Readers>) -> Result<(Option<Web>, Option<String>), StartError> {
+        let Some(address) = self.config.daemon.listen else { return Ok((None, None)) };
+        let listener = match open_port(address) {
+            Ok(listener) => listener,
+            Err(sentence) if self.config.daemon.listen_chosen => return Err(failed(sentence)),
+            Err(sentence) => {
+                log::warn!("there is no page and no WebSocket: {sentence}");
+                return Ok((None, Some(sentence)));
+            }
+        };
+        let tokens = Tokens {
+            full: token(&self.paths.token).map_err(failed)?,
+            read_only: token(&self.paths.token_read_only).map_err(failed)?,
+        };
+        let config = &self.config.web;
+        let settings = Settings {
+            welcome: Welcome { hosts: config.allowed_hosts.clone(), origins: config.allowed_origins.clone() },
+            require_auth: config.require_auth,
+            connections_max: config.connections_max as usize,
+            ..Settings::new(tokens)
+        };
+        let means = web::Means {
+            asker: Arc::new(self.inbox.clone()),
+            readers: Arc::clone(readers),
+            exposition: Arc::clone(&self.exposed) as _,
+            feed: Arc::clone(self.feed),
+            clock: Arc::clone(self.clock),
+            registry: self.exposed.registry.clone(),
+        };
+        let notices = ["web", "web-read"].map(|name| DeathNotice::new(self.inbox, Letter::ThreadDied { name }));
+        Ok((Some(Web::start(listener, settings, means, notices).map_err(failed)?), None))
+    }
+
+    fn about(&self) -> About {
+        let (config, paths) = (self.config, self.paths);
+        About {
+            state_dir: paths.state_dir.display().to_string(),
+            socket: paths.socket.display().to_string(),
+            database: paths.database.display().to_string(),
+            listen: None,
+            listen_error: None,
+            interval_seconds: config.daemon.interval.as_secs_f64(),
+            max_messages: config.daemon.max_messages as usize,
+            log_level: || log::max_level().to_string().to_lowercase(),
+        }
+    }
+
+    fn defaults(&self) -> Defaults {
+        let config = self.config;
+        Defaults {
+            ask_timeout: config.ask.timeout,
+            watch_timeout: config.watch.timeout,
+            task_timeout: config.executor.timeout,
+            queue_max: config.executor.queue_max as usize,
+            pool: PoolId::new(DEFAULT_POOL),
+        }
+    }
+}
+
+/// Opens a connection to the store for whoever reads.
+struct StoreReaders {
+    database: PathBuf,
+    tasks_root: PathBuf,
+}
+
+impl Readers for StoreReaders {
+    fn open(&self) -> Result<Box<dyn Reader>, ReadError> {
+        Ok(Box::new(Store::open_for_reading(&self.database, self.tasks_root.clone())?))
+    }
+}

@@ -1,0 +1,99 @@
+//! The secrets that open the TCP port: made at the first start, readable by their owner alone.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+const OWNER_ONLY: u32 = 0o600;
+const OTHERS: u32 = 0o077;
+/// 256 bits cannot be guessed.
+const SECRET_BYTES: usize = 32;
+/// Shortest secret that is taken from a file that somebody wrote.
+const TEXT_BYTES_MIN: usize = 16;
+const FILE_BYTES_MAX: u64 = 4096;
+
+/// One of the secrets cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    #[error("the token file {} cannot be read or made: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("the token file {} holds no token of at least {TEXT_BYTES_MIN} characters; remove it to have one made", path.display())]
+    Unusable { path: PathBuf },
+    #[error("others can read the token file {}; remove it to have a new one made", path.display())]
+    Exposed { path: PathBuf },
+}
+
+/// The secret in that file, which is made when it is not there.
+///
+/// # Errors
+/// The file cannot be read or made, holds nothing useful, or was open to others.
+pub fn token(path: &Path) -> Result<String, TokenError> {
+    let failed = |source| TokenError::Io { path: path.to_owned(), source };
+    match read(path) {
+        Err(TokenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+        other => return other,
+    }
+    let mut secret = [0; SECRET_BYTES];
+    File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut secret)).map_err(failed)?;
+    let text = URL_SAFE_NO_PAD.encode(secret);
+    // Under another name first: whoever finds the file finds all of it.
+    let new = path.with_extension("new");
+    let _ = fs::remove_file(&new);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&new).map_err(failed)?;
+    file.set_permissions(Permissions::from_mode(OWNER_ONLY)).map_err(failed)?;
+    writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::rename(&new, path).map_err(failed)?;
+    Ok(text)
+}
+
+fn read(path: &Path) -> Result<String, TokenError> {
+    let failed = |source| TokenError::Io { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    let found = file.metadata().map_err(failed)?;
+    if found.mode() & OTHERS != 0 {
+        return Err(TokenError::Exposed { path: path.to_owned() });
+    }
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    let text = text.trim();
+    if text.len() < TEXT_BYTES_MIN || text.contains(|letter: char| !letter.is_ascii_graphic()) {
+        return Err(TokenError::Unusable { path: path.to_owned() });
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_made_once_and_for_its_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        let made = token(&path).unwrap();
+        assert_eq!((made.len(), token(&path).unwrap()), (43, made.clone()));
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, OWNER_ONLY);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert_ne!(token(&directory.path().join("other")).unwrap(), made);
+    }
+
+    #[test]
+    fn what_is_no_secret_is_not_taken_for_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        for text in ["", "short", "with a space in the middle of it"] {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(OWNER_ONLY)).unwrap();
+            assert!(matches!(token(&path), Err(TokenError::Unusable { .. })), "{text:?}");
+        }
+        fs::write(&path, "x".repeat(43)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(token(&path), Err(TokenError::Exposed { .. })));
+        fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
+        assert_eq!(token(&path).unwrap().len(), 43);
+    }
+}

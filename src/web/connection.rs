@@ -1,0 +1,113 @@
+//! One TCP connection, in whichever of its two lives it is.
+
+use super::http::{Http, Next};
+use super::routes;
+use super::session::{Fate, Session};
+use super::shared::Shared;
+use super::wire::Wire;
+use super::work::Done;
+use crate::clock::Tick;
+use mio::net::TcpStream;
+use std::time::Duration;
+
+pub(super) enum Connection {
+    Http(Box<Http>),
+    Session(Box<Session>),
+}
+
+impl Connection {
+    pub(super) fn ready(&mut self, readable: bool, writable: bool) -> bool {
+        let (can_read, can_write) = match self {
+            Connection::Http(http) => (&mut http.readable, &mut http.writable),
+            Connection::Session(session) => (&mut session.readable, &mut session.writable),
+        };
+        let was_blocked = writable && !*can_write;
+        *can_read |= readable;
+        *can_write |= writable;
+        was_blocked
+    }
+
+    pub(super) fn turn(&mut self, time: bool, shared: &mut Shared, sessions: usize, id: usize) -> Fate {
+        let http = match self {
+            Connection::Session(session) => return session.turn(time, shared),
+            Connection::Http(http) => http,
+        };
+        let (handshake, early, head) = match http.turn(shared) {
+            Next::Fate(fate) => return fate,
+            Next::Upgrade { handshake, early, head } => (handshake, early, head),
+        };
+        let rights = routes::rights(&head, http.peer, &shared.settings);
+        let Some(stream) = http.stream.take() else { return Fate::Gone };
+        let mut session = Box::new(Session::new(id, Wire::new(stream), early, rights, shared));
+        if sessions >= shared.settings.connections_max {
+            shared.meters.refused.increment();
+            session.turn_away(handshake, shared);
+        } else {
+            session.open(handshake, shared);
+        }
+        let fate = session.turn(time, shared);
+        *self = Connection::Session(session);
+        fate
+    }
+
+    pub(super) fn served(&mut self, done: Done, shared: &mut Shared) {
+        match self {
+            Connection::Http(http) => http.served(done, shared),
+            Connection::Session(session) => session.served(done, shared),
+        }
+    }
+
+    pub(super) fn due(&self, shared: &Shared) -> Tick {
+        match self {
+            Connection::Http(http) => http.due(),
+            Connection::Session(session) => session.due(shared),
+        }
+    }
+
+    pub(super) fn alarm(&mut self, shared: &mut Shared) -> Fate {
+        match self {
+            Connection::Http(http) => http.alarm(shared),
+            Connection::Session(session) => session.alarm(shared),
+        }
+    }
+
+    pub(super) fn leave(&mut self, retry_after: Duration, shared: &mut Shared) -> Fate {
+        match self {
+            Connection::Http(_) => Fate::Gone,
+            Connection::Session(session) => session.leave(retry_after, shared),
+        }
+    }
+
+    pub(super) fn is_eager(&self) -> bool {
+        match self {
+            Connection::Http(http) => http.is_eager(),
+            Connection::Session(session) => session.is_eager(),
+        }
+    }
+
+    pub(super) fn is_session(&self) -> bool {
+        matches!(self, Connection::Session(_))
+    }
+
+    /// Microseconds between two deliveries; `None` for whoever follows nothing.
+    pub(super) fn period_micros(&self) -> Option<u64> {
+        match self {
+            Connection::Http(_) => None,
+            Connection::Session(session) => session.period_micros(),
+        }
+    }
+
+    pub(super) fn is_behind(&self, shared: &Shared) -> bool {
+        match self {
+            Connection::Http(_) => false,
+            Connection::Session(session) => session.is_behind(shared),
+        }
+    }
+
+    pub(super) fn stream(&mut self) -> Option<&mut TcpStream> {
+        match self {
+            Connection::Http(http) => http.stream.as_mut(),
+            Connection::Session(session) => Some(session.stream()),
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The one readiness loop: every TCP connection is served here, and nothing in it waits for anything but all of them.
+
+use super::connection::Connection;
+use super::http::Http;
+use super::rounds::Rounds;
+use super::session::Fate;
+use super::shared::Shared;
+use super::wake::Alarm;
+use super::work::{Done, Job};
+use crate::clock::Tick;
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token};
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) const LISTENER: Token = Token(usize::MAX);
+pub(super) const WAKER: Token = Token(usize::MAX - 1);
+const EVENTS_A_TURN_MAX: usize = 1024;
+/// Connections that are let in before those inside have their turn.
+const ACCEPTS_A_TURN_MAX: usize = 64;
+/// Before another is let in when no file descriptor was left.
+const NO_ROOM_PAUSE: Duration = Duration::from_millis(100);
+/// HTTP connections beside those that are WebSockets.
+const HTTP_MAX: usize = 256;
+/// How long clients have to take their leave when the daemon stops.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+/// They come back spread over this time, not all at once.
+const RETRY_AFTER_MIN: Duration = Duration::from_millis(250);
+const RETRY_AFTER_SPREAD_MILLIS: u64 = 2_000;
+
+pub(super) struct EventLoop {
+    pub(super) poll: Poll,
+    pub(super) listener: Option<TcpListener>,
+    pub(super) alarm: Arc<Alarm>,
+    pub(super) to_desk: Sender<(usize, Job)>,
+    pub(super) from_desk: Receiver<(usize, Done)>,
+    pub(super) shared: Shared,
+    connections: HashMap<usize, Connection>,
+    sessions: usize,
+    next_id: usize,
+    /// To be looked at in the next turn without being told; and whether events may be told as well.
+    ready: Vec<(usize, bool)>,
+    timers: BTreeSet<(Tick, usize)>,
+    timer_of: HashMap<usize, Tick>,
+    rounds: Rounds,
+    /// When somebody is let in again.
+    accept_at: Option<Tick>,
+    has_complained: bool,
+}
+
+impl EventLoop {
+    pub(super) fn new(
+        poll: Poll,
+        listener: TcpListener,
+        alarm: Arc<Alarm>,
+        to_desk: Sender<(usize, Job)>,
+        from_desk: Receiver<(usize, Done)>,
+        shared: Shared,
+    ) -> EventLoop {
+        EventLoop {
+            poll,
+            listener: Some(listener),
+            alarm,
+            to_desk,
+            from_desk,
+            shared,
+            connections: HashMap::new(),
+            sessions: 0,
+            next_id: 0,
+            ready: Vec::new(),
+            timers: BTreeSet::new(),
+            timer_of: HashMap::new(),
+            rounds: Rounds::default(),
+            accept_at: None,
+            has_complained: false,
+        }
+    }
+
+    /// Serves until it is told to leave.
+    pub(super) fn run(&mut self) {
+        let mut events = Events::with_capacity(EVENTS_A_TURN_MAX);
+        while !self.alarm.must_leave() {
+            if self.alarm.must_close() {
+                self.listener = None;
+            }
+            self.turn(&mut events);
+        }
+        self.leave(&mut events);
+    }
+
+    fn turn(&mut self, events: &mut Events) {
+        let timeout = self.timeout();
+        if let Err(error) = self.poll.poll(events, timeout)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            log::error!("connections cannot be waited for: {error}");
+        }
+        self.shared.now = self.shared.clock.now();
+        for event in events.iter() {
+            match event.token() {
+                LISTENER => self.accept_at = Some(self.shared.now.tick),
+                WAKER => {}
+                Token(id) => {
+                    let readable = event.is_readable() || event.is_read_closed() || event.is_error();
+                    let writable = event.is_writable() || event.is_write_closed();
+                    if let Some(connection) = self.connections.get_mut(&id) {
+                        let was_blocked = connection.ready(readable, writable);
+                        self.ready.push((id, was_blocked));
+                    }
+                }
+            }
+        }
+        self.let_in();
+        self.hear_desk();
+        self.hear_feed();
+        self.sound_alarms();
+        for id in self.rounds.take_due(self.shared.now.tick) {
+            self.ready.push((id, true));
+        }
+        for (id, time) in std::mem::take(&mut self.ready) {
+            self.visit(id, time);
+        }
+        self.give_work();
+        self.shared.batches.forget();
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let timer = self.timers.first().map(|(due, _)| *due);
+        let due = [timer, self.rounds.next(), self.accept_at].into_iter().flatten().min()?;
+        Some(self.shared.clock.tick().until(due))
+    }
+
+    /// One connection's turn.
+    fn visit(&mut self, id: usize, time: bool) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let was_session = connection.is_session();
+        let fate = connection.turn(time, &mut self.shared, self.sessions, id);
+        self.sessions += usize::from(!was_session && connection.is_session());
+        self.settle(id, fate);
+    }
+
+    /// What follows from a connection's turn.
+    fn settle(&mut self, id: usize, fate: Fate) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        if fate == Fate::Gone {
+            return self.drop_connection(id);
+        }
+        let due = connection.due(&self.shared);
+        let (period, is_behind) = (connection.period_micros(), connection.is_behind(&self.shared));
+        if connection.is_eager() {
+            // Somebody who has more to be told than fits into a turn is behind anyway.
+            self.ready.push((id, is_behind));
+        }
+        self.set_timer(id, due);
+        self.rounds.place(id, period);
+        if is_behind {
+            self.rounds.call(id, self.shared.now.tick);
+        }
+        self.shared.meters.connections.set(self.sessions as f64);
+    }
+
+    /// A timer that goes off too early is set again then; only an earlier one has to be set at once.
+    fn set_timer(&mut self, id: usize, due: Tick) {
+        let set = self.timer_of.get(&id).copied().unwrap_or(Tick::FAR);
+        if due < set {
+            self.timers.remove(&(set, id));
+            self.timers.insert((due, id));
+            self.timer_of.insert(id, due);
+        }
+    }
+
+    fn sound_alarms(&mut self) {
+        let now = self.shared.now.tick;
+        while let Some((due, id)) = self.timers.first().copied().filter(|(due, _)| *due <= now) {
+            self.timers.remove(&(due, id));
+            self.timer_of.remove(&id);
+            if let Some(connection) = self.connections.get_mut(&id) {
+                let fate = connection.alarm(&mut self.shared);
+                self.settle(id, fate);
+            }
+        }
+    }
+
+    fn drop_connection(&mut self, id: usize) {
+        let Some(mut connection) = self.connections.remove(&id) else { return };
+        if let Some(stream) = connection.stream() {
+            let _ = self.poll.registry().deregister(stream);
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        if connection.is_session() {
+            self.sessions -= 1;
+            self.shared.meters.connections.set(self.sessions as f64);
+        }
+        if let Some(due) = self.timer_of.remove(&id) {
+            self.timers.remove(&(due, id));
+        }
+        self.rounds.place(id, None);
+        drop(connection);
+        self.shared.batches.tidy();
+    }
+
+    fn let_in(&mut self) {
+        if self.accept_at.is_none_or(|at| at > self.shared.now.tick) {
+            return;
+        }
+        self.accept_at = None;
+        for _ in 0..ACCEPTS_A_TURN_MAX {
+            let Some(listener) = &self.listener else { return };
+            match listener.accept() {
+                Ok((stream, peer)) => self.add(stream, peer.ip()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    if !std::mem::replace(&mut self.has_complained, true) {
+                        log::warn!("no connection can be let in for now: {error}");
+                    }
+                    self.accept_at = Some(self.shared.now.tick.after(NO_ROOM_PAUSE));
+                    return;
+                }
+            }
+        }
+        self.accept_at = Some(self.shared.now.tick);
+    }
+
+    fn add(&mut self, mut stream: mio::net::TcpStream, peer: std::net::IpAddr) {
+        self.has_complained = false;
+        let id = self.next_id;
+        let is_full = self.connections.len() >= self.shared.settings.connections_max + HTTP_MAX;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        if is_full || self.poll.registry().register(&mut stream, Token(id), both).is_err() {
+            self.shared.meters.refused.increment();
+            return;
+        }
+        self.next_id += 1;
+        // Small frames are not held back for others to join them.
+        let _ = stream.set_nodelay(true);
+        let http = Http::new(id, stream, peer, &self.shared);
+        self.connections.insert(id, Connection::Http(Box::new(http)));
+        self.ready.push((id, false));
+    }
+
+    fn hear_desk(&mut self) {
+        while let Ok((id, done)) = self.from_desk.try_recv() {
+            // Who has gone meanwhile needs no answer.
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.served(done, &mut self.shared);
+                self.ready.push((id, true));
+            }
+        }
+    }
+
+    fn hear_feed(&mut self) {
+        if let Some(at) = self.alarm.take_events() {
+            let last_seq = self.shared.feed.last_seq();
+            if last_seq > self.shared.last_seq {
+                (self.shared.last_seq, self.shared.last_at) = (last_seq, at);
+                self.rounds.call_all(self.shared.now.tick);
+            }
+        }
+    }
+
+    /// The desk takes so much at a time; the rest waits here, at most one job for each connection.
+    fn give_work(&mut self) {
+        while let Some((id, job)) = self.shared.jobs.pop_front() {
+            if !self.connections.contains_key(&id) {
+                continue;
+            }
+            match self.to_desk.try_send((id, job)) {
+                Ok(()) => {}
+                Err(TrySendError::Full(job)) => {
+                    self.shared.jobs.push_front(job);
+                    return;
+                }
+                Err(TrySendError::Disconnected(_)) => return,
+            }
+        }
+    }
+
+    /// Tells everybody what is left, and when to come back; waits a moment for them to hear it.
+    fn leave(&mut self, events: &mut Events) {
+        self.listener = None;
+        self.shared.now = self.shared.clock.now();
+        self.hear_feed();
+        let ids: Vec<usize> = self.connections.keys().copied().collect();
+        for id in ids {
+            let spread = mix(id as u64 ^ self.shared.now.tick.as_nanos()) % RETRY_AFTER_SPREAD_MILLIS;
+            let retry_after = RETRY_AFTER_MIN + Duration::from_millis(spread);
+            if let Some(connection) = self.connections.get_mut(&id) {
+                let fate = connection.leave(retry_after, &mut self.shared);
+                self.settle(id, fate);
+            }
+        }
+        let until = self.shared.now.tick.after(LEAVE_TIMEOUT);
+        self.timers.insert((until, usize::MAX));
+        while !self.connections.is_empty() && self.shared.now.tick < until {
+            self.turn(events);
+        }
+    }
+}
+
+/// Scatters numbers that are close to each other.
+fn mix(number: u64) -> u64 {
+    let number = (number ^ (number >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    number ^ (number >> 29)
+}
+
+/// The peer has gone before it was let in: the next one may be fine.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,232 @@
+//! One HTTP connection: requests one after the other, until one of them asks for a WebSocket.
+
+use super::head::{HEAD_BYTES_MAX, Head, Parsed, parse};
+use super::outbox::Outbox;
+use super::response::Response;
+use super::routes::{self, Route};
+use super::session::Fate;
+use super::shared::Shared;
+use super::work::Done;
+use crate::clock::Tick;
+use bytes::Bytes;
+use mio::net::TcpStream;
+use std::io::{self, Read};
+use std::net::{IpAddr, Shutdown};
+use std::time::Duration;
+
+/// Between two requests of a connection that is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a peer that was answered for the last time has to hang up.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+const READ_BYTES: usize = 4 << 10;
+/// Requests that are answered before others have their turn.
+const REQUESTS_A_TURN_MAX: usize = 16;
+
+/// What a turn came to.
+pub(super) enum Next {
+    Fate(Fate),
+    /// It is a WebSocket from here on; the bytes are what came behind the head.
+    Upgrade {
+        handshake: Bytes,
+        early: Vec<u8>,
+        head: Box<Head>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Reading,
+    /// The desk finds the answer.
+    Waiting {
+        keep_alive: bool,
+        head_only: bool,
+    },
+    /// The last answer was given: the peer is to hang up.
+    Ending,
+}
+
+pub(super) struct Http {
+    id: usize,
+    pub(super) stream: Option<TcpStream>,
+    pub(super) peer: IpAddr,
+    input: Vec<u8>,
+    outbox: Outbox,
+    stage: Stage,
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+    /// Whole requests may be left that have come already.
+    has_more: bool,
+    due: Tick,
+}
+
+impl Http {
+    pub(super) fn new(id: usize, stream: TcpStream, peer: IpAddr, shared: &Shared) -> Http {
+        Http {
+            id,
+            stream: Some(stream),
+            peer,
+            input: Vec::new(),
+            outbox: Outbox::default(),
+            stage: Stage::Reading,
+            readable: true,
+            writable: true,
+            has_more: false,
+            due: shared.now.tick.after(shared.settings.handshake_timeout),
+        }
+    }
+
+    pub(super) fn due(&self) -> Tick {
+        self.due
+    }
+
+    pub(super) fn is_eager(&self) -> bool {
+        (self.readable || self.has_more) && !self.outbox.is_full() && !matches!(self.stage, Stage::Waiting { .. })
+    }
+
+    /// A head that does not end, or a peer that does not go.
+    pub(super) fn alarm(&mut self, shared: &mut Shared) -> Fate {
+        if self.due > shared.now.tick {
+            return Fate::Stays;
+        }
+        if self.stage == Stage::Reading && !self.input.is_empty() {
+            self.answer(&Response::sentence(408, "the request did not come in time"), false, false, shared);
+            let _ = self.flush();
+        }
+        Fate::Gone
+    }
+
+    pub(super) fn turn(&mut self, shared: &mut Shared) -> Next {
+        match self.try_turn(shared) {
+            Ok(next) => next,
+            Err(_) => Next::Fate(Fate::Gone),
+        }
+    }
+
+    fn try_turn(&mut self, shared: &mut Shared) -> io::Result<Next> {
+        self.has_more = false;
+        for _ in 0..REQUESTS_A_TURN_MAX {
+            self.flush()?;
+            if self.outbox.is_full() {
+                return Ok(Next::Fate(Fate::Stays));
+            }
+            match self.stage {
+                Stage::Waiting { .. } => return Ok(Next::Fate(Fate::Stays)),
+                Stage::Ending => {
+                    self.hear_out()?;
+                    return Ok(Next::Fate(Fate::Stays));
+                }
+                Stage::Reading => {}
+            }
+            let was_empty = self.input.is_empty();
+            let has_ended = self.read()?;
+            match parse(&self.input) {
+                Parsed::Partial if has_ended => return Ok(Next::Fate(Fate::Gone)),
+                Parsed::Partial => {
+                    if was_empty && !self.input.is_empty() {
+                        self.due = shared.now.tick.after(shared.settings.handshake_timeout);
+                    }
+                    return Ok(Next::Fate(Fate::Stays));
+                }
+                Parsed::Bad(status, why) => self.answer(&Response::sentence(status, why), false, false, shared),
+                Parsed::Whole { head, bytes } => {
+                    self.input.drain(..bytes);
+                    if let Some(next) = self.serve(head, shared) {
+                        return Ok(next);
+                    }
+                }
+            }
+        }
+        self.has_more = true;
+        Ok(Next::Fate(Fate::Stays))
+    }
+
+    /// Returns whether the peer has hung up.
+    fn read(&mut self) -> io::Result<bool> {
+        let Some(stream) = &mut self.stream else { return Ok(true) };
+        while self.readable && self.input.len() < HEAD_BYTES_MAX {
+            let old = self.input.len();
+            self.input.resize(old + READ_BYTES, 0);
+            let read = stream.read(&mut self.input[old..]);
+            self.input.truncate(old + read.as_ref().copied().unwrap_or(0));
+            match read {
+                Ok(0) => return Ok(true),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// After the last answer: what still comes is thrown away, so that the answer is not broken off.
+    fn hear_out(&mut self) -> io::Result<()> {
+        self.input.clear();
+        if self.outbox.is_empty()
+            && let Some(stream) = &self.stream
+        {
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+        while self.readable {
+            if self.read()? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.input.clear();
+        }
+        self.input = Vec::new();
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if let Some(stream) = self.stream.as_mut().filter(|_| self.writable) {
+            self.writable = self.outbox.flush(stream)?;
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self, head: Box<Head>, shared: &mut Shared) -> Option<Next> {
+        // What a body would be good for is not asked for anywhere here; where it ends is not worth finding out.
+        let keep_alive = head.keep_alive && !head.has_body;
+        let head_only = head.method == "HEAD";
+        match routes::route(&head, self.peer, &shared.settings) {
+            Route::Answer(response) => {
+                if matches!(response.status, 401 | 403) {
+                    shared.meters.refused.increment();
+                }
+                self.answer(&response, keep_alive, head_only, shared);
+            }
+            Route::Work(job) => {
+                self.stage = Stage::Waiting { keep_alive, head_only };
+                self.due = Tick::FAR;
+                shared.jobs.push_back((self.id, job));
+            }
+            Route::Upgrade(handshake) => {
+                let early = std::mem::take(&mut self.input);
+                return Some(Next::Upgrade { handshake, early, head });
+            }
+        }
+        None
+    }
+
+    fn answer(&mut self, response: &Response, keep_alive: bool, head_only: bool, shared: &Shared) {
+        self.outbox.push(response.encode(shared.now.wall, keep_alive, head_only));
+        let wait = if keep_alive { IDLE_TIMEOUT } else { LEAVE_TIMEOUT };
+        self.stage = if keep_alive { Stage::Reading } else { Stage::Ending };
+        self.due = shared.now.tick.after(wait);
+    }
+
+    /// The desk has done what this request needs.
+    pub(super) fn served(&mut self, done: Done, shared: &mut Shared) {
+        let Stage::Waiting { keep_alive, head_only } = self.stage else { return };
+        let response = match done {
+            Done::Text(text) => Response::new(200, routes::PROMETHEUS, text),
+            Done::Answer(value) => {
+                let status = if value["status"] == "ok" { 200 } else { 503 };
+                Response::new(status, "application/json", format!("{value}\n"))
+            }
+            Done::Failed(fault) => Response::sentence(503, &fault.message),
+            Done::Subscribed { .. } | Done::Events { .. } | Done::Snapshot(_) => Response::sentence(503, "no answer"),
+        };
+        self.answer(&response, keep_alive, head_only, shared);
+    }
+}

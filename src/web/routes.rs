@@ -1,0 +1,149 @@
+//! Which request goes where, and who may make it. Host and Origin come first, before anything is looked at.
+
+use super::head::Head;
+use super::page;
+use super::response::Response;
+use super::shared::Settings;
+use super::token::Rights;
+use super::work::Job;
+use bytes::Bytes;
+use std::net::IpAddr;
+use tungstenite::handshake::server::{create_response, write_response};
+use tungstenite::http::{self, header};
+
+/// Of the text that Prometheus reads.
+pub(super) const PROMETHEUS: &str = crate::telemetry::CONTENT_TYPE;
+
+pub(super) enum Route {
+    Answer(Response),
+    Work(Job),
+    /// The bytes of the answer after which a WebSocket begins.
+    Upgrade(Bytes),
+}
+
+pub(super) fn route(head: &Head, peer: IpAddr, settings: &Settings) -> Route {
+    if let Some(response) = turned_away(head, settings) {
+        return Route::Answer(response);
+    }
+    if head.is_upgrade() {
+        return upgrade(head);
+    }
+    let reads = matches!(head.method.as_str(), "GET" | "HEAD");
+    let known = matches!(head.path.as_str(), "/" | "/healthz" | "/metrics");
+    match head.path.as_str() {
+        _ if !known => Route::Answer(Response::sentence(404, "there is nothing here; the page is at /")),
+        _ if !reads => Route::Answer(Response::sentence(405, "this is only to be read").with("Allow", "GET, HEAD")),
+        // The page holds nothing that is not public; what it shows it fetches, with a token where one is needed.
+        "/" => Route::Answer(page::response()),
+        _ if rights(head, peer, settings) < Rights::Events => {
+            let sentence = "this needs a token: Authorization: Bearer TOKEN, as claude-comms config token prints it";
+            Route::Answer(Response::sentence(401, sentence).with("WWW-Authenticate", "Bearer"))
+        }
+        "/metrics" => Route::Work(Job::Metrics),
+        _ => Route::Work(Job::Health),
+    }
+}
+
+/// What somebody may do who has just come.
+pub(super) fn rights(head: &Head, peer: IpAddr, settings: &Settings) -> Rights {
+    let shown = head.bearer().and_then(|token| settings.tokens.rights(token));
+    let open = !settings.require_auth && peer.to_canonical().is_loopback();
+    shown.unwrap_or(if open { Rights::Events } else { Rights::None })
+}
+
+fn turned_away(head: &Head, settings: &Settings) -> Option<Response> {
+    let host = head.text(header::HOST).unwrap_or("localhost");
+    if !settings.welcome.is_host(host) {
+        let sentence = "this is no name of this machine; name it in [web] allowed_hosts if it is";
+        return Some(Response::sentence(403, sentence));
+    }
+    if !head.headers.contains_key(header::ORIGIN) {
+        return None;
+    }
+    let origin = head.text(header::ORIGIN).unwrap_or_default();
+    let sentence =
+        "pages of other origins may not speak to this daemon; name them in [web] allowed_origins if they may";
+    (!settings.welcome.is_origin(origin, host)).then(|| Response::sentence(403, sentence))
+}
+
+fn upgrade(head: &Head) -> Route {
+    let mut request = http::Request::new(());
+    *request.headers_mut() = head.headers.clone();
+    if let Ok(method) = http::Method::from_bytes(head.method.as_bytes()) {
+        *request.method_mut() = method;
+    }
+    let mut bytes = Vec::new();
+    let written = create_response(&request).and_then(|response| write_response(&mut bytes, &response));
+    match written {
+        Ok(()) => Route::Upgrade(bytes.into()),
+        Err(error) => {
+            let sentence = format!("this is no WebSocket handshake: {error}");
+            Route::Answer(Response::sentence(426, &sentence).with("Sec-WebSocket-Version", "13"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::head::{Parsed, parse};
+    use super::super::token::Tokens;
+    use super::*;
+
+    fn ask(request: &str, peer: [u8; 4], require_auth: bool) -> String {
+        let text = format!("{}\r\n\r\n", request.trim().replace("; ", "\r\n"));
+        let Parsed::Whole { head, .. } = parse(text.as_bytes()) else { panic!("{text:?}") };
+        let tokens = Tokens { full: "full".into(), read_only: "read".into() };
+        let settings = Settings { require_auth, ..Settings::new(tokens) };
+        match route(&head, peer.into(), &settings) {
+            Route::Answer(response) => response.status.to_string(),
+            Route::Work(Job::Metrics) => "metrics".into(),
+            Route::Work(_) => "work".into(),
+            Route::Upgrade(_) => "upgrade".into(),
+        }
+    }
+
+    const HANDSHAKE: &str = "Connection: Upgrade; Upgrade: websocket; Sec-WebSocket-Version: 13; \
+                             Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==";
+
+    #[test]
+    fn whoever_is_turned_away_is_so_before_anything_else() {
+        let here = [127, 0, 0, 1];
+        for (request, outcome) in [
+            ("GET / HTTP/1.1; Host: localhost:8690", "200"),
+            ("HEAD / HTTP/1.1; Host: 127.0.0.1", "200"),
+            ("GET / HTTP/1.1; Host: evil.example", "403"),
+            ("GET /metrics HTTP/1.1; Host: localhost", "metrics"),
+            ("GET /metrics HTTP/1.1; Host: localhost; Origin: http://evil.example", "403"),
+            ("GET /metrics HTTP/1.1; Host: localhost; Origin: null", "403"),
+            ("GET /healthz?x HTTP/1.1; Host: localhost", "work"),
+            ("POST /metrics HTTP/1.1; Host: localhost", "405"),
+            ("GET /etc/passwd HTTP/1.1; Host: localhost", "404"),
+            ("GET /x HTTP/1.1; Host: localhost; Upgrade: websocket", "426"),
+        ] {
+            assert_eq!(ask(request, here, false), outcome, "{request}");
+        }
+        for (extra, outcome) in [
+            ("Host: localhost", "upgrade"),
+            ("Host: evil.example", "403"),
+            ("Host: localhost; Origin: http://evil.example", "403"),
+            ("Host: localhost:8690; Origin: http://localhost:8690", "upgrade"),
+        ] {
+            assert_eq!(ask(&format!("GET /any HTTP/1.1; {extra}; {HANDSHAKE}"), here, true), outcome, "{extra}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_for_this_machine_or_for_a_token() {
+        let request = "GET /metrics HTTP/1.1; Host: localhost";
+        let with = |token: &str| format!("{request}; Authorization: Bearer {token}");
+        for (request, peer, require_auth, outcome) in [
+            (request.to_owned(), [127, 0, 0, 1], true, "401"),
+            (request.to_owned(), [10, 0, 0, 7], false, "401"),
+            (with("read"), [10, 0, 0, 7], true, "metrics"),
+            (with("full"), [127, 0, 0, 1], true, "metrics"),
+            (with("wrong"), [127, 0, 0, 1], true, "401"),
+        ] {
+            assert_eq!(ask(&request, peer, require_auth), outcome, "{request} {peer:?}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The way out of a session: what is its own first, then what it has missed, then what happens.
+
+use super::{Awaited, CODE_FALLEN_BEHIND, Closing, Session, Subscription};
+use crate::feed::gap_frame;
+use crate::ports::StoredEvent;
+use crate::web::delivery::Batch;
+use crate::web::outbox::put_text;
+use crate::web::shared::Shared;
+use crate::web::work::Job;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+/// Of a peer that does not listen, thrown away at a time.
+const DISCARD_BYTES: usize = 4 << 10;
+const DISCARDS_A_TURN_MAX: usize = 64;
+/// Batches that are told to one before others have their turn.
+const BATCHES_A_TURN_MAX: usize = 16;
+
+impl Session {
+    pub(super) fn write(&mut self, time: bool, shared: &mut Shared) -> io::Result<()> {
+        self.has_more = false;
+        let mut batches = 0;
+        while self.writable {
+            if !self.outbox.flush(&mut self.socket.get_mut().stream)? {
+                self.writable = false;
+                break;
+            }
+            match self.closing {
+                Closing::No => {}
+                Closing::Since(_) => break,
+                Closing::Deaf(_) => {
+                    let _ = self.socket.get_ref().stream.shutdown(Shutdown::Write);
+                    break;
+                }
+            }
+            if self.awaited.is_some() || !self.tell(time, shared)? {
+                break;
+            }
+            batches += 1;
+            if batches == BATCHES_A_TURN_MAX {
+                self.has_more = true;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Events, as many as are put together at a time. Returns whether there may be more.
+    fn tell(&mut self, time: bool, shared: &mut Shared) -> io::Result<bool> {
+        if let Some(behind) = self.catching_up.front() {
+            let (seq, until) = (behind.seq, behind.until);
+            if seq >= until {
+                self.catching_up.pop_front();
+                return Ok(true);
+            }
+            return match shared.batches.page(seq) {
+                None => Ok(self.fetch(seq, shared)),
+                Some(events) => self.give_missed(&events, shared),
+            };
+        }
+        let Some(interest) = self.interest.clone() else {
+            self.seq = shared.last_seq;
+            return Ok(false);
+        };
+        if !time || self.seq >= shared.last_seq {
+            return Ok(false);
+        }
+        match shared.batches.batch(&interest, self.seq) {
+            None => {
+                shared.meters.slow.increment();
+                Ok(self.fetch(self.seq, shared))
+            }
+            Some(batch) => {
+                self.seq = self.give(&batch, shared)?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Asks for what is in memory no more; it comes with a later turn.
+    fn fetch(&mut self, after: u64, shared: &mut Shared) -> bool {
+        self.awaited = Some(Awaited::Events);
+        shared.jobs.push_back((self.id, Job::Events { after }));
+        false
+    }
+
+    /// Gives as much as is taken; returns the number up to which that is.
+    fn give(&mut self, batch: &Batch, shared: &Shared) -> io::Result<u64> {
+        if batch.events() == 0 {
+            return Ok(batch.taken(0).0);
+        }
+        let taken = loop {
+            match self.socket.get_mut().stream.write(&batch.bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(taken) => break taken,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.writable = false;
+                    break 0;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        let (seq, rest) = batch.taken(taken);
+        self.outbox.push(rest);
+        shared.meters.bytes.add(taken as u64);
+        if taken == batch.bytes.len() {
+            shared.meters.frames.add(batch.events() as u64);
+            shared.meters.delivery.observe_duration(shared.clock.tick().since(shared.last_at));
+        } else {
+            shared.meters.frames.add(batch.events_within(taken) as u64);
+        }
+        Ok(seq)
+    }
+
+    /// What a late subscription has missed, without what others have told of it.
+    fn give_missed(&mut self, events: &[StoredEvent], shared: &Shared) -> io::Result<bool> {
+        let Some(behind) = self.catching_up.front() else { return Ok(true) };
+        let until = events.partition_point(|event| event.seq <= behind.until);
+        let is_told = |event: &StoredEvent| {
+            let tells = |other: &&Subscription| {
+                other.from < event.seq && !behind.channels.contains(&other.channel) && other.filter.lets_through(event)
+            };
+            self.subscriptions.iter().any(|other| tells(&other))
+        };
+        let batch = Batch::pack(behind.seq, &events[..until], |event| {
+            behind.filters.iter().any(|filter| filter.lets_through(event)) && !is_told(event)
+        });
+        let seq = self.give(&batch, shared)?;
+        if let Some(behind) = self.catching_up.front_mut() {
+            behind.seq = seq;
+        }
+        Ok(true)
+    }
+
+    /// A page from the table has come. What of it is not taken is asked for again.
+    pub(super) fn page(&mut self, events: &[StoredEvent], gap: Option<(u64, u64)>, shared: &mut Shared) {
+        // That there is nothing, where there was to be something, is a gap as well.
+        let gap = gap.or_else(|| events.is_empty().then_some((self.seq + 1, shared.last_seq)));
+        if let Some((from, to)) = gap {
+            if self.subscriptions.iter().any(|subscription| subscription.strict) {
+                return self.close(CloseCode::from(CODE_FALLEN_BEHIND), "fallen behind what is kept", shared);
+            }
+            self.tell_gap(from, to, shared);
+            return;
+        }
+        let given = if self.catching_up.is_empty() {
+            let Some(interest) = self.interest.clone() else { return };
+            let batch = Batch::pack(self.seq, events, |event| interest.lets_through(event));
+            self.give(&batch, shared).map(|seq| self.seq = seq)
+        } else {
+            self.give_missed(events, shared).map(drop)
+        };
+        if given.is_err() {
+            // The next write finds the same, and ends the connection.
+            self.writable = true;
+        }
+    }
+
+    /// Says what is lost, and then how things stand.
+    fn tell_gap(&mut self, from: u64, to: u64, shared: &mut Shared) {
+        let mut frame = Vec::new();
+        put_text(&mut frame, &gap_frame(from, to, shared.now.wall));
+        self.outbox.push(frame.into());
+        match self.catching_up.front_mut() {
+            Some(behind) => behind.seq = to,
+            None => self.seq = to,
+        }
+        let (channels, filters) = match self.catching_up.front() {
+            Some(behind) => (behind.channels.clone(), behind.filters.clone()),
+            None => self.subscriptions.iter().map(|it| (it.channel.clone(), it.filter.clone())).unzip(),
+        };
+        self.awaited = Some(Awaited::Snapshot);
+        shared.jobs.push_back((self.id, Job::Snapshot { channels, filters }));
+    }
+
+    /// The peer need not be heard any more, but its last words would break off ours if they stayed unread.
+    pub(super) fn discard(&mut self) -> io::Result<()> {
+        let mut bytes = [0; DISCARD_BYTES];
+        for _ in 0..DISCARDS_A_TURN_MAX {
+            if !self.readable {
+                return Ok(());
+            }
+            match self.socket.get_mut().stream.read(&mut bytes) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

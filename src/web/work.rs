@@ -1,0 +1,294 @@
+//! What the loop has others do, because it may take a while: questions to the hub and to the store, on a thread of
+//! their own. Each connection has at most one under way.
+
+use super::request::Fault;
+use super::snapshot::{self, Stand, Wanted};
+use crate::clock::Clock;
+use crate::feed::{Feed, Filter};
+use crate::model::command::{Code, Command, Refusal, Reply};
+use crate::model::event::Publication;
+use crate::model::id::{PoolId, WorkflowId};
+use crate::model::pool::PoolView;
+use crate::model::workflow;
+use crate::ports::{Answer, Asker, Exposition, ReadError, Reader, Readers, StoredEvent};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What waits to be done at most; the rest waits with its connection.
+pub(super) const JOBS_MAX: usize = 256;
+/// Events that are read from the table at a time.
+const PAGE_EVENTS_MAX: usize = 256;
+/// How long the hub is waited for.
+const HUB_PATIENCE: Duration = Duration::from_secs(5);
+/// A store that nobody needs for so long is closed.
+const IDLE: Duration = Duration::from_secs(60);
+/// The number under which this door asks: those of connections on the control socket count from 0.
+const CLIENT: u64 = 1 << 63;
+
+/// Names that are told to whoever asks for one that is not there.
+const KNOWN_MAX: usize = 50;
+
+pub(super) enum Job {
+    /// Where a subscription can begin, and how things stand.
+    Subscribe {
+        since: Option<u64>,
+        channels: Vec<String>,
+        filters: Vec<Filter>,
+        snapshot: bool,
+    },
+    Events {
+        after: u64,
+    },
+    Snapshot {
+        channels: Vec<String>,
+        filters: Vec<Filter>,
+    },
+    PoolStatus(String),
+    WorkflowStatus(String),
+    Publish(Publication),
+    /// The text for Prometheus.
+    Metrics,
+    /// Whether the hub answers.
+    Health,
+}
+
+pub(super) enum Done {
+    Subscribed {
+        from: u64,
+        recovered: bool,
+        snapshot: bytes::Bytes,
+    },
+    Events {
+        events: Vec<StoredEvent>,
+        /// Numbers that are kept no longer.
+        gap: Option<(u64, u64)>,
+    },
+    Snapshot(bytes::Bytes),
+    Answer(Value),
+    Text(String),
+    Failed(Fault),
+}
+
+/// What the work is done with.
+pub(super) struct Desk {
+    pub(super) asker: Arc<dyn Asker>,
+    pub(super) readers: Arc<dyn Readers>,
+    pub(super) exposition: Arc<dyn Exposition>,
+    pub(super) feed: Arc<Feed>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Its other side goes when the daemon stops.
+    pub(super) stopped: Receiver<()>,
+}
+
+impl Desk {
+    /// Does what comes, until nobody can send anything any more.
+    pub(super) fn run(&self, jobs: &Receiver<(usize, Job)>, done: impl Fn(usize, Done)) {
+        let mut reader = None;
+        loop {
+            match jobs.recv_timeout(IDLE) {
+                Ok((id, job)) => {
+                    let outcome = self.perform(job, &mut reader);
+                    done(id, outcome.unwrap_or_else(|refusal| Done::Failed(fault(&refusal))));
+                }
+                Err(RecvTimeoutError::Timeout) => reader = None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn perform(&self, job: Job, reader: &mut Option<Box<dyn Reader>>) -> Result<Done, Refusal> {
+        Ok(match job {
+            Job::Subscribe { since, channels, filters, snapshot } => {
+                let recovered = match since {
+                    Some(since) => self.is_kept(since, self.reader(reader)?)?,
+                    None => snapshot,
+                };
+                // Read before the picture is taken: what happens meanwhile is told after it once more, and not lost.
+                let last = self.feed.last_seq();
+                let from = since.filter(|_| recovered).unwrap_or(last);
+                let wants = snapshot || !recovered;
+                let snapshot = if wants { self.snapshot(&channels, &filters, reader)? } else { bytes::Bytes::new() };
+                Done::Subscribed { from, recovered, snapshot }
+            }
+            Job::Events { after } => {
+                let events = self.reader(reader)?.events_after(after, PAGE_EVENTS_MAX)?;
+                let gap = events.first().filter(|first| first.seq > after + 1).map(|first| (after + 1, first.seq - 1));
+                Done::Events { events, gap }
+            }
+            Job::Snapshot { channels, filters } => Done::Snapshot(self.snapshot(&channels, &filters, reader)?),
+            Job::PoolStatus(id) => Done::Answer(self.pool_status(&id)?),
+            Job::WorkflowStatus(id) => Done::Answer(workflow_status(&id, self.reader(reader)?)?),
+            Job::Publish(publication) => match self.ask(Command::Publish(publication))? {
+                Reply::Published(seq) => Done::Answer(json!({"status": "published", "seq": seq})),
+                other => return Err(unexpected(&other)),
+            },
+            Job::Metrics => match self.ask(Command::Metrics)? {
+                Reply::Metrics(pools) => Done::Text(self.exposition.text(&pools)),
+                other => return Err(unexpected(&other)),
+            },
+            Job::Health => match self.ask(Command::Status)? {
+                Reply::Status(status) => Done::Answer(json!({
+                    "status": if status.degraded.is_some() { "degraded" } else { "ok" },
+                    "degraded": status.degraded,
+                    "version": env!("CARGO_PKG_VERSION"),
+                    "epoch": self.feed.epoch(),
+                    "seq": status.seq,
+                })),
+                other => return Err(unexpected(&other)),
+            },
+        })
+    }
+
+    fn reader<'a>(&self, slot: &'a mut Option<Box<dyn Reader>>) -> Result<&'a mut dyn Reader, ReadError> {
+        Ok(match slot {
+            Some(reader) => &mut **reader,
+            slot => &mut **slot.insert(self.readers.open()?),
+        })
+    }
+
+    /// Whether everything behind that number is still there.
+    fn is_kept(&self, since: u64, reader: &mut dyn Reader) -> Result<bool, ReadError> {
+        let (oldest, _) = reader.events_kept()?;
+        Ok(since <= self.feed.last_seq() && since + 1 >= oldest)
+    }
+
+    fn snapshot(
+        &self,
+        channels: &[String],
+        filters: &[Filter],
+        reader: &mut Option<Box<dyn Reader>>,
+    ) -> Result<bytes::Bytes, Refusal> {
+        let wanted = Wanted::new(channels);
+        let mut stand = Stand::default();
+        if wanted.pools() {
+            stand.pools = self.pools()?;
+        }
+        if wanted.upstreams() {
+            stand.upstreams = match self.ask(Command::ListUpstreams)? {
+                Reply::Upstreams(upstreams) => upstreams,
+                other => return Err(unexpected(&other)),
+            };
+        }
+        Ok(snapshot::frames(&wanted, filters, &stand, self.reader(reader)?, self.clock.wall())?)
+    }
+
+    fn pools(&self) -> Result<Vec<PoolView>, Refusal> {
+        match self.ask(Command::ListPools)? {
+            Reply::Pools(pools) => Ok(pools),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn pool_status(&self, text: &str) -> Result<Value, Refusal> {
+        // What the original calls its local pool.
+        let id = PoolId::new(if text == "pool_local" { "local" } else { text });
+        match self.ask(Command::ShowPool { id }) {
+            Ok(Reply::Pool(view)) => Ok(pool_shown(text, &view)),
+            Ok(other) => Err(unexpected(&other)),
+            Err(refusal) if refusal.code == Code::NotFound => {
+                let pools = self.pools()?;
+                let known: Vec<&str> = pools.iter().map(|view| view.row.id.as_str()).take(KNOWN_MAX).collect();
+                Ok(json!({"pool_id": text, "status": "not_found", "known": known}))
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Asks the hub and waits for what it says.
+    fn ask(&self, command: Command) -> Result<Reply, Refusal> {
+        struct Waiting(Sender<Result<Reply, Refusal>>);
+        impl Answer for Waiting {
+            fn deliver(self: Box<Self>, answer: Result<Reply, Refusal>) {
+                let _ = self.0.try_send(answer);
+            }
+        }
+        let (waiting, answer) = bounded(1);
+        self.asker.ask(CLIENT, command, Box::new(Waiting(waiting)))?;
+        let late = || Err(Refusal::new(Code::Busy, "the daemon did not answer in time; try again"));
+        select! {
+            recv(answer) -> answer => answer.unwrap_or_else(|_| late()),
+            recv(self.stopped) -> _ => Err(Refusal::new(Code::NotRunning, "the daemon is stopping")),
+            default(HUB_PATIENCE) => late(),
+        }
+    }
+}
+
+fn pool_shown(id: &str, view: &PoolView) -> Value {
+    let busy = view.workers.iter().filter(|worker| worker.status == "busy").count();
+    let workers: Vec<Value> = view
+        .workers
+        .iter()
+        .map(|worker| {
+            json!({
+                "worker_id": crate::model::task::worker_id(&view.row.id, worker.slot),
+                "status": worker.status,
+                "healthy": worker.healthy,
+                "tasks_succeeded": worker.succeeded,
+                "tasks_failed": worker.failed,
+                "last_activity": worker.last_activity.map(|at| at.to_string()),
+            })
+        })
+        .collect();
+    json!({
+        "pool_id": id,
+        "worker_count": view.workers.len(),
+        "queue_size": view.queue_size,
+        "status": view.row.status.as_str(),
+        "active_workers": busy,
+        "idle_workers": view.workers.len() - busy,
+        "tasks_submitted": view.row.submitted,
+        "tasks_completed": view.row.completed,
+        "tasks_failed": view.row.failed,
+        "workers": workers,
+    })
+}
+
+fn workflow_status(id: &str, reader: &mut dyn Reader) -> Result<Value, Refusal> {
+    let Some(detail) = reader.workflow(&WorkflowId::new(id))? else {
+        let page = reader.workflows(&crate::ports::WorkflowFilter { rows_max: KNOWN_MAX, ..Default::default() })?;
+        let known: Vec<&str> = page.rows.iter().map(|row| row.id.as_str()).collect();
+        return Ok(json!({"workflow_id": id, "status": "not_found", "known": known}));
+    };
+    let stages = workflow::stages(&detail.row, &detail.tasks);
+    let current = workflow::current(&stages).filter(|_| !detail.row.status.is_final());
+    let shown: Vec<Value> = stages
+        .iter()
+        .map(|stage| {
+            json!({
+                "name": &*stage.name,
+                "status": stage.status,
+                "started_at": stage.started_at.map(|at| at.to_string()),
+                "completed_at": stage.completed_at.map(|at| at.to_string()),
+            })
+        })
+        .collect();
+    Ok(json!({
+        "workflow_id": id,
+        "name": detail.row.name,
+        "status": detail.row.status.shown(),
+        "current_stage": current.map(|stage| &*stage.name),
+        "stages_completed": detail.row.stages_completed,
+        "total_stages": stages.len(),
+        "stages": shown,
+        "error": detail.row.error,
+        "created_at": detail.row.created_at.to_string(),
+        "ended_at": detail.row.ended_at.map(|at| at.to_string()),
+    }))
+}
+
+fn fault(refusal: &Refusal) -> Fault {
+    let code = match refusal.code {
+        Code::NotFound => "NOT_FOUND",
+        Code::Forbidden => "FORBIDDEN",
+        Code::BadRequest | Code::TooLarge => "DECODE_ERROR",
+        _ => "SERVER_ERROR",
+    };
+    Fault::new(code, refusal.message.clone())
+}
+
+fn unexpected(reply: &Reply) -> Refusal {
+    log::error!("the hub answered something else than was asked: {reply:?}");
+    Refusal::new(Code::Internal, "the daemon answered something else than was asked")
+}
