@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::exit::{Failure, OK, Outcome};
+use super::export;
 use super::input;
 use super::output::Output;
 use super::session::{Session, read, receive};
@@ -19,6 +20,7 @@ Examples:
   claude-comms event tail --channel pool:local --json      one JSON object a line
   claude-comms event tail --channel messages --severity error
   claude-comms event tail --since 0                        from the oldest event that is kept
+  claude-comms event export events.jsonl                   all that is kept; again: what has happened since
   claude-comms event publish insights insight.generated '{\"type\":\"cost\"}'
 
 A channel is pool:ID, message:ID, messages, global (pools and workflows) or * (everything).";
@@ -27,6 +29,8 @@ A channel is pool:ID, message:ID, messages, global (pools and workflows) or * (e
 pub(super) enum Verb {
     /// Print events until interrupted
     Tail(Tail),
+    /// Write what has happened into a file, and go on with it later
+    Export(export::Export),
     /// Tell everybody who follows a channel of yours
     Publish(Publish),
 }
@@ -63,14 +67,20 @@ pub(super) struct Tail {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-enum Severity {
+pub(super) enum Severity {
     Info,
     Warning,
     Error,
 }
 
 impl Severity {
-    fn word(self) -> &'static str {
+    /// Whether an event is loud enough.
+    pub(super) fn lets_through(self, frame: &str) -> Result<bool, Failure> {
+        let malformed = |error: serde_json::Error| Failure::Client(ClientError::Malformed(error.to_string()));
+        Ok(serde_json::from_str::<Frame>(frame).map_err(malformed)?.is_at_least(self))
+    }
+
+    pub(super) fn word(self) -> &'static str {
         match self {
             Severity::Info => "info",
             Severity::Warning => "warning",
@@ -107,6 +117,7 @@ impl Frame {
 pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
     match verb {
         Verb::Tail(tail) => run_tail(tail, session),
+        Verb::Export(export) => export::run(export, session),
         Verb::Publish(publish) => run_publish(publish, session),
     }
 }

@@ -8,6 +8,7 @@ mod daemon;
 mod demo;
 mod event;
 mod exit;
+mod export;
 mod input;
 mod logs;
 mod message;

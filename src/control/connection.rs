@@ -4,6 +4,7 @@
 //! for another request, by the peer's going, and by the stream being shut down.
 
 use super::backlog::{Backlog, UNANSWERED_MAX};
+use super::events;
 use super::intake::{self, Ids};
 use super::lines::{Line, Lines};
 use super::reads;
@@ -157,7 +158,10 @@ impl Reading<'_> {
             self.catch_up_index()?;
         }
         let reader = intake::open(&mut self.reader, &*self.context.means.readers)?;
-        let outcome = reads::answer(request, reader);
+        let outcome = match request {
+            Request::EventList(args) => events::list(args, &context.means.feed, reader),
+            request => reads::answer(request, reader),
+        };
         self.backlog.queued(&outcome);
         let _ = self.outgoing.send(Outgoing::Read { id: id.clone(), outcome });
         Ok(())

@@ -112,6 +112,7 @@ pub(super) fn command(
         | Request::WorkflowShow(_)
         | Request::WorkflowList(_)
         | Request::UpstreamHistory(_)
+        | Request::EventList(_)
         | Request::EventFollow(_) => return Ok(None),
     }))
 }

@@ -76,7 +76,7 @@ fn raw<T: serde::Serialize>(value: &T) -> Answer {
         .map_err(|error| Refusal::new(crate::model::command::Code::Internal, format!("the answer is no JSON: {error}")))
 }
 
-fn rows(limit: Option<usize>) -> Result<usize, Refusal> {
+pub(super) fn rows(limit: Option<usize>) -> Result<usize, Refusal> {
     match limit {
         None => Ok(PAGE_ROWS),
         Some(limit) if (1..=PAGE_ROWS_MAX).contains(&limit) => Ok(limit),

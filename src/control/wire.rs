@@ -143,6 +143,7 @@ requests! {
     UpstreamMetrics(Empty) = "upstream.metrics",
     EventFollow(EventFollow) = "event.follow",
     EventPublish(EventPublish) = "event.publish",
+    EventList(EventList) = "event.list",
     DaemonStop(Empty) = "daemon.stop",
 }
 
@@ -347,6 +348,16 @@ args! {
         #[serde(default)] channels: Vec<String>,
         #[serde(default)] events: Vec<String>,
     }
+    EventList {
+        /// Behind this number; 0 unless given.
+        #[serde(skip_serializing_if = "Option::is_none")] since: Option<u64>,
+        #[serde(default)] channels: Vec<String>,
+        #[serde(default)] events: Vec<String>,
+        /// info (default), warning or error.
+        #[serde(skip_serializing_if = "Option::is_none")] severity: Option<String>,
+        /// Events that are looked at.
+        #[serde(skip_serializing_if = "Option::is_none")] limit: Option<usize>,
+    }
     EventPublish {
         channel: String,
         event: String,
@@ -355,6 +366,19 @@ args! {
         /// info (default), warning or error.
         #[serde(skip_serializing_if = "Option::is_none")] severity: Option<String>,
     }
+}
+
+/// Result of `event.list`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Events {
+    pub epoch: String,
+    /// The newest event there is.
+    pub seq: u64,
+    /// The oldest that is kept.
+    pub oldest: u64,
+    pub events: Vec<Box<RawValue>>,
+    /// Go on behind this number.
+    pub next: Option<u64>,
 }
 
 /// Result of `event.publish`.

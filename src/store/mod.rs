@@ -21,6 +21,7 @@ mod upstreams;
 mod watches;
 mod workflows;
 
+mod archive;
 mod reading;
 mod rows;
 mod snapshot;
@@ -28,6 +29,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+pub use archive::{Archive, ArchiveError};
 pub use changes::ChangePage;
 pub use open::{Prepared, REPAIRED};
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{BINARY, Daemon, command, ends_within, pid_of, spawn, wait_until};
+use crate::support::{BINARY, Daemon, Foreign, command, ends_within, pid_of, spawn, wait_until};
 
 /// Every verb of the command line, as its help lists them.
 fn verbs() -> BTreeSet<Vec<String>> {
@@ -96,6 +96,7 @@ fn every_verb_without_a_daemon_is_3() {
             ["poll", "add"] => &["--task-id", "t"],
             ["pool", "run"] => &["local", "prompt"],
             ["module", "add"] => &["name", "."],
+            ["event", "export"] => &["-"],
             ["event", "publish"] => &["notes:mine", "note.taken"],
             ["ask"] => &["prompt"],
             ["upstream", "add"] => &["name", "http://localhost:1/mcp"],
@@ -257,6 +258,35 @@ fn what_is_published_is_numbered_and_kept_like_all_that_happens() {
     assert!(publish(&["notes:mine", "x", "{"]).bad(2).contains("JSON is not valid"));
     let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(16 << 10));
     publish(&["notes:mine", "x", &large]).bad(2);
+}
+
+#[test]
+fn an_export_is_gone_on_with_and_has_every_event_once() {
+    let daemon = Daemon::start();
+    let publish = |data: &str| daemon.run(&["event", "publish", "notes:mine", "note.taken", data]).good();
+    let (file, database) = (daemon.path("events.jsonl"), daemon.path("events.db"));
+    publish(r#"{"n":1}"#);
+    let all = ["event", "export", &file];
+    assert!(daemon.run(&all).good().is_empty());
+    daemon.run(&["event", "export", "--sqlite", &database]).good();
+    publish(r#"{"n":2}"#);
+    daemon.run(&all).good();
+    let mut following = daemon.spawn(&["event", "export", &file, "--follow"]);
+    publish(r#"{"n":3}"#);
+    wait_until("the third note", || fs::read_to_string(&file).unwrap().contains(r#""n":3"#));
+    assert!(daemon.run(&all).bad(1).contains("another export writes to"));
+    assert!(!following.has_ended());
+    let last = daemon.status()["seq"].as_u64().unwrap();
+    daemon.run(&["poll", "stop"]).good();
+    assert_eq!(following.wait().code, 0);
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["event"], &lines[0]["data"]["epoch"]), (&json!("export.begun"), &json!(daemon.epoch)));
+    let seqs: Vec<u64> = lines[1..].iter().map(|line| line["seq"].as_u64().unwrap()).collect();
+    assert!(seqs.iter().copied().eq(1..=seqs.len() as u64) && seqs.len() as u64 >= last, "{seqs:?}");
+    let mut archive = Foreign::open(Path::new(&database));
+    let found = archive.ask("SELECT count(*) FROM events WHERE event = 'note.taken'", json!([]));
+    assert_eq!(found, json!([[1]]));
 }
 
 #[test]
