@@ -362,11 +362,11 @@ fn a_socket_from_systemd_is_used_and_left() {
 
 fn another_kind_of_socket_from_systemd_is_refused() {
     let dir = TempDir::new().unwrap();
-    let refusal = "what systemd handed over is not exactly one listening Unix stream socket; mend the socket unit\n";
+    let refusal = "what systemd handed over is not one listening Unix stream socket, one TCP socket, or both; mend the socket unit\n";
     let datagrams: OwnedFd = UnixDatagram::bind(dir.path().join("d.sock")).unwrap().into();
-    let tcp: OwnedFd = std::net::TcpListener::bind("127.0.0.1:0").unwrap().into();
+    let udp: OwnedFd = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into();
     let connected: OwnedFd = UnixStream::pair().unwrap().0.into();
-    for socket in [datagrams, tcp, connected] {
+    for socket in [datagrams, udp, connected] {
         let printed = hand_over(socket, &dir).wait_with_output().unwrap().stdout;
         assert_eq!(String::from_utf8(printed).unwrap(), refusal);
     }

@@ -5,11 +5,18 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::ffi::OsStrExt;
 
-/// Opens the port.
+use super::inherited;
+
+/// Takes what systemd handed over, else opens the port.
 ///
 /// # Errors
 /// As one sentence: it is taken, by whom as far as that can be seen, or the system refuses.
 pub fn open_port(address: SocketAddr) -> Result<TcpListener, String> {
+    match inherited::port() {
+        Ok(Some(listener)) => return Ok(listener),
+        // Whoever opens the control socket says what is wrong with it.
+        Ok(None) | Err(_) => {}
+    }
     TcpListener::bind(address).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => {
             let by = holder(address).map_or_else(String::new, |holder| format!(" by {holder}"));

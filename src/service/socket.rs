@@ -30,7 +30,9 @@ pub enum SocketError {
     InUse { path: PathBuf },
     #[error("could not make the control socket {}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
-    #[error("what systemd handed over is not exactly one listening Unix stream socket; mend the socket unit")]
+    #[error(
+        "what systemd handed over is not one listening Unix stream socket, one TCP socket, or both; mend the socket unit"
+    )]
     HandedOver,
 }
 
@@ -41,7 +43,7 @@ impl ControlSocket {
     /// # Errors
     /// Something else is at `path`, or the system refuses.
     pub fn open(path: &Path, lock: &Lock) -> Result<ControlSocket, SocketError> {
-        match inherited::listener().map_err(|_| SocketError::HandedOver)? {
+        match inherited::control().map_err(|_| SocketError::HandedOver)? {
             Some(listener) => Ok(ControlSocket { listener, made: None }),
             None => ControlSocket::bind(path, lock),
         }

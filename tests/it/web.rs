@@ -1,7 +1,9 @@
 //! The TCP port: WebSocket subscribers, the metrics, and whoever is not welcome.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,7 +11,7 @@ use tungstenite::client::IntoClientRequest;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
 
-use crate::support::{Daemon, LIMIT, spawn, wait_until};
+use crate::support::{BINARY, Daemon, LIMIT, spawn, wait_until};
 
 /// A subscriber.
 struct Client {
@@ -308,4 +310,30 @@ fn what_is_no_protocol_is_answered_with_its_code() {
     }
     let codes: Vec<Value> = (0..400).map(|_| client.next()["error_code"].clone()).collect();
     assert!(codes[..150].iter().all(Value::is_null) && codes.contains(&json!("RATE_LIMIT_EXCEEDED")), "{codes:?}");
+}
+
+#[test]
+fn a_port_that_systemd_has_opened_is_used() {
+    let daemon = Daemon::none();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let script = r#"exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" --state-dir "$1" daemon"#;
+    let mut command = Command::new("sh");
+    command.args(["-c", script, BINARY]).arg(daemon.state_dir()).stdin(Stdio::from(OwnedFd::from(listener)));
+    let mut child = Ended(command.stderr(Stdio::null()).spawn().unwrap());
+    // Whoever connects waits in the socket until the daemon is there.
+    assert!(http(&address, "GET /healthz HTTP/1.1; Host: localhost").contains("\"status\":\"ok\""));
+    assert_eq!(self::address(&daemon), address);
+    daemon.run(&["poll", "stop"]).good();
+    assert!(child.0.wait().unwrap().success());
+}
+
+/// Not left behind, whatever happens.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
