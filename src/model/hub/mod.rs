@@ -4,6 +4,7 @@
 //! publishes, in that order, and says [`Hub::committed`]. When persisting fails the hub is rebuilt from the store with
 //! [`Hub::restore`].
 
+mod alerts;
 mod asking;
 mod closing;
 mod dependencies;
@@ -34,6 +35,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+use super::alert::{Look, Rule};
 use super::breaker::{BreakerChange, Hold};
 use super::command::{Command, HubStatus, Refusal, Reply, Written};
 use super::event::{Body, Event};
@@ -112,6 +114,10 @@ pub enum Input {
         upstream: UpstreamName,
         change: BreakerChange,
     },
+    /// These are the rules for alerts, from here on.
+    AlertRules(Vec<Rule>),
+    /// What they are about has been read.
+    Looked(Arc<Look>),
     /// Nothing more is dispatched; the daemon is stopping.
     Stopping,
 }
@@ -231,6 +237,7 @@ pub struct Hub {
     tasks: tasks::Tasks,
     workflows: workflows::Workflows,
     upstreams: BTreeMap<UpstreamName, Upstream>,
+    alerts: alerts::Alerts,
     /// How much the running tasks have written.
     written: HashMap<TaskSeq, Written>,
     /// When which busy worker counts as stuck, unless something is heard of it.
@@ -263,6 +270,7 @@ impl Hub {
             tasks: tasks::Tasks::default(),
             workflows: workflows::Workflows::default(),
             upstreams: BTreeMap::new(),
+            alerts: alerts::Alerts::default(),
             written: HashMap::new(),
             quiet: HashMap::new(),
             round_robin: 0,
@@ -292,6 +300,7 @@ impl Hub {
         self.restore_tasks(now, snapshot.tasks, &snapshot.dependencies);
         self.restore_workflows(snapshot.workflows, &snapshot.workflow_tasks);
         self.restore_upstreams(snapshot.upstreams, snapshot.totals);
+        self.restore_alerts(snapshot.alerts);
         self.restore_watches(now, snapshot.next_watch_id, snapshot.watches);
     }
 
@@ -325,6 +334,8 @@ impl Hub {
             Input::UpstreamBreakerChanged { upstream, change } => {
                 self.upstream_breaker_changed(now, &upstream, change, out);
             }
+            Input::AlertRules(rules) => self.set_alert_rules(now, rules, out),
+            Input::Looked(look) => self.looked(now, &look, out),
             Input::Stopping => self.stop_dispatching(),
         }
         Ok(())
@@ -339,13 +350,14 @@ impl Hub {
         out: &mut Effects,
     ) -> Result<(), RowsError> {
         let answer = match command {
-            Command::Status => Some(Ok(Reply::Status(self.status()))),
+            Command::Status => Some(Ok(Reply::Status { hub: self.status(), alerts: self.list_alerts() })),
+            Command::ListAlerts => Some(Ok(Reply::Alerts(self.list_alerts()))),
             Command::Stop => {
                 out.stop = true;
                 Some(Ok(Reply::Done))
             }
-            Command::ListPools => Some(Ok(Reply::Pools(self.pools.values().map(Pool::view).collect()))),
-            Command::Metrics => Some(Ok(Reply::Metrics(self.pools.values().map(Pool::view).collect()))),
+            Command::ListPools => Some(Ok(Reply::Pools(self.pool_views()))),
+            Command::Metrics => Some(Ok(Reply::Metrics(self.pool_views()))),
             Command::PoolHealth { id } => Some(self.pool_health(id.as_ref())),
             Command::ShowPool { id } => Some(self.show_pool(&id)),
             // The store is brought up to date before the reply goes out; there is nothing to decide.
