@@ -56,6 +56,12 @@ pub(super) enum Fault {
     ShrinksAtOnce,
     /// What a circuit breaker says is not heard.
     IgnoresHolds,
+    /// A threshold that is crossed for a moment raises an alert.
+    RaisesUnheld,
+    /// What a failed batch has raised or cleared counts as told.
+    KeepsFailedAlerts,
+    /// A crash takes what is raised with it.
+    ForgetsAlerts,
 }
 
 pub(super) struct Driver {
@@ -143,6 +149,13 @@ impl Driver {
         committed
     }
 
+    /// Takes in what needs no batch.
+    pub(super) fn note(&mut self, input: Input) {
+        let mut out = Effects::default();
+        self.hub.step(self.clock.now(), input, &mut self.rows, &mut out).expect("it reads nothing");
+        assert!(!out.must_persist(), "it should have been written: {out:?}");
+    }
+
     /// Lets time pass and does what has become due.
     pub(super) fn pass(&mut self, wait: Duration) {
         self.clock.advance(wait);
@@ -218,10 +231,14 @@ impl Driver {
         if self.fault == Some(Fault::ForgetsWaiters) {
             self.hub.committed();
         }
+        let alerts = self.hub.alerts.raised.clone();
         if fate == Fate::NothingWorks {
             self.must_restore = true;
         } else {
             self.hub.restore(now, self.rows.snapshot());
+        }
+        if self.fault == Some(Fault::KeepsFailedAlerts) {
+            self.hub.alerts.raised = alerts;
         }
         let fact = |input: &Input| {
             !matches!(input, Input::Ask { .. } | Input::Progress { .. } | Input::Output { .. } | Input::Changes(_))
@@ -232,6 +249,9 @@ impl Driver {
     /// The daemon is killed, and another takes over.
     pub(super) fn crash(&mut self) {
         self.rows.rollback();
+        if self.fault == Some(Fault::ForgetsAlerts) {
+            self.rows.tables.alerts.clear();
+        }
         self.carried.clear();
         self.must_restore = false;
         self.runs.clear();
@@ -272,7 +292,10 @@ impl Driver {
         self.persist(out);
     }
 
-    fn misread(&self, mut input: Input) -> Input {
+    fn misread(&mut self, mut input: Input) -> Input {
+        if self.fault == Some(Fault::RaisesUnheld) {
+            self.hub.alerts.rules.iter_mut().for_each(|rule| rule.hold = Duration::ZERO);
+        }
         if let (Some(Fault::IgnoresTokens), Input::Finished(report)) = (self.fault, &mut input)
             && let Some(token) = self.rows.tables.tasks.get(&report.seq).and_then(|task| task.token)
         {

@@ -2,6 +2,7 @@
 //!
 //! `CLAUDE_COMMS_SIM_SEED` replays one history, `CLAUDE_COMMS_SIM_STEPS` says how many inputs there are to be in all.
 
+mod alerting;
 mod holding;
 mod inputs;
 mod oracle;
@@ -100,6 +101,9 @@ fn everything_happens() {
     }
     let wanted = [
         "Asked",
+        "alert cleared",
+        "alert gone",
+        "alert raised",
         "Deleted",
         "Done",
         "Pool",
@@ -166,6 +170,9 @@ fn planted_faults_are_found() {
         (Fault::ShrinksAtOnce, &["shrunk"]),
         (Fault::EndsWorkflowsEarly, &["workflow"]),
         (Fault::IgnoresHolds, &["held"]),
+        (Fault::RaisesUnheld, &["alert"]),
+        (Fault::KeepsFailedAlerts, &["alert"]),
+        (Fault::ForgetsAlerts, &["alert"]),
         (Fault::RunsCompletedAgain, &["again", "final", "disagree"]),
     ];
     for (fault, expected) in planted {

@@ -421,6 +421,7 @@ fn check_agreement(driver: &Driver) -> Verdict {
     let indexes = stored.by_message == known.by_message && stored.by_task == known.by_task;
     ensure(indexes && stored.unresolved == known.unresolved, || "disagree: indexes of watches".to_owned())?;
     super::workflows::check_agreement(&fresh, hub)?;
+    super::alerting::check_agreement(&fresh, hub)?;
     check_pools(&fresh, hub)
 }
 

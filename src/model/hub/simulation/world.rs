@@ -1,5 +1,6 @@
 //! Everything around the hub, played by a dice: clients, workers, other programs, clocks, disks, and kill -9.
 
+use super::alerting::Watchful;
 use super::holding::Held;
 use super::inputs::pool_row;
 use super::oracle::{Oracle, Verdict, result_of};
@@ -23,6 +24,9 @@ pub(super) struct World {
     /// What each worker thread holds; it runs the first.
     pub(super) workers: BTreeMap<(PoolId, u8), VecDeque<Run>>,
     pub(super) held: Held,
+    pub(super) watchful: Watchful,
+    /// Whether the last batch was written.
+    pub(super) is_well: bool,
     /// What was reported already, and may be once more.
     pub(super) reported: Vec<Input>,
     pub(super) tasks: Vec<TaskId>,
@@ -49,6 +53,8 @@ impl World {
             oracle: Oracle::default(),
             workers: BTreeMap::new(),
             held: Held::default(),
+            watchful: Watchful::new(seed),
+            is_well: true,
             reported: Vec::new(),
             tasks: Vec::new(),
             workflows: Vec::new(),
@@ -78,6 +84,7 @@ impl World {
         for _ in 0..count {
             inputs.extend(self.input(&forgettable));
         }
+        inputs.extend(self.look());
         self.forgettable.extend(forgettable);
         self.driver.hire_fails = self.random.percent(60).then(|| "no more threads".to_owned());
         let fate = self.fate();
@@ -111,9 +118,13 @@ impl World {
         }
     }
 
-    fn batch(&mut self, inputs: Vec<Input>, fate: Fate) -> Verdict {
+    pub(super) fn batch(&mut self, inputs: Vec<Input>, fate: Fate) -> Verdict {
         let committed = self.driver.batch_with(inputs, fate);
         self.driver.rows.reads_left = None;
+        self.is_well = committed;
+        if committed {
+            self.follow_alerts()?;
+        }
         self.hand_out()?;
         self.oracle.check(&mut self.driver, committed)
     }
@@ -190,7 +201,8 @@ impl World {
         self.breakers_taken_over();
         self.driver.answers.clear();
         self.hand_out()?;
-        self.oracle.check(&mut self.driver, true)
+        self.oracle.check(&mut self.driver, true)?;
+        self.alerts_taken_over()
     }
 
     /// An orderly stop: what runs is interrupted and loses nothing, then another daemon starts.
