@@ -11,23 +11,25 @@ use serde_json::{Value, json};
 use crate::support::{Daemon, wait_until};
 
 /// An MCP server of the legacy era with two of the four tools.
-struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     _thread: Joined<()>,
 }
 
 #[derive(Default)]
-struct Shared {
+pub(crate) struct Shared {
     ends: AtomicBool,
     /// What `total_sessions` is at present.
-    total: AtomicU64,
+    pub(crate) total: AtomicU64,
+    /// And what `active_sessions` is, beyond three.
+    pub(crate) more_active: AtomicU64,
     calls: AtomicU64,
     initialized: AtomicU64,
 }
 
 impl Server {
-    fn start() -> Server {
+    pub(crate) fn start() -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
@@ -46,7 +48,7 @@ impl Server {
         Server { address, shared, _thread: thread.unwrap() }
     }
 
-    fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         format!("http://{}/mcp", self.address)
     }
 }
@@ -100,7 +102,8 @@ fn answer(request: &Value, shared: &Shared) -> Option<Value> {
             let total = shared.total.load(Ordering::SeqCst);
             match request["params"]["name"].as_str()? {
                 "get_activity_summary" => {
-                    json!({"content": [], "structuredContent": {"active_sessions": 3, "total_sessions": total}})
+                    let active = 3 + shared.more_active.load(Ordering::SeqCst);
+                    json!({"content": [], "structuredContent": {"active_sessions": active, "total_sessions": total}})
                 }
                 "get_performance_metrics" => json!({"content": [], "structuredContent": {"cpu_usage": 12.5}}),
                 _ => json!({"content": [{"type": "text", "text": "Unknown tool"}], "isError": true}),
