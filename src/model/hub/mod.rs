@@ -8,6 +8,7 @@ mod alerts;
 mod asking;
 mod closing;
 mod dependencies;
+mod effects;
 mod ending;
 mod holding;
 mod listening;
@@ -37,20 +38,20 @@ mod tests;
 
 use super::alert::{Look, Rule};
 use super::breaker::{BreakerChange, Hold};
-use super::command::{Command, HubStatus, Refusal, Reply, Written};
+use super::command::{Command, HubStatus, Reply, Written};
 use super::event::{Body, Event};
-use super::id::{AskId, PoolId, TaskId, TaskSeq, Token, UpstreamName};
+use super::id::{AskId, PoolId, TaskSeq, Token, UpstreamName};
 use super::limits;
-use super::measure::Measure;
 use super::pool::{Pool, Worker};
 use super::rows::{Change, Rows, RowsError, Snapshot, Write};
 use super::task::{OnCrash, Process, Report};
-use super::upstream::{PollReport, Upstream, UpstreamRow};
+use super::upstream::{PollReport, Upstream};
 use crate::clock::{Now, Tick};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use effects::{Cancel, Effects, PollerOrder, Run, Stop};
 pub use holding::breaker_name;
 pub use upstreams::upstream_breaker_name;
 
@@ -120,84 +121,6 @@ pub enum Input {
     Looked(Arc<Look>),
     /// Nothing more is dispatched; the daemon is stopping.
     Stopping,
-}
-
-/// A task to be run by a worker, once its claim is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
-    pub seq: TaskSeq,
-    pub id: TaskId,
-    pub token: Token,
-    pub attempt: u32,
-    pub pool: PoolId,
-    pub slot: u8,
-    pub timeout: Duration,
-    /// Whether somebody reads the answer while it is being written.
-    pub progress: bool,
-    /// Whether its prompt may name results of earlier tasks: it belongs to a workflow.
-    pub refers: bool,
-}
-
-/// A running attempt that is to be ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cancel {
-    pub pool: PoolId,
-    pub slot: u8,
-    pub token: Token,
-    pub stop: Stop,
-}
-
-/// Why an attempt is to be ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    Cancelled,
-    Stuck,
-}
-
-/// What a poller is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PollerOrder {
-    /// Come into being; it polls by schedule if the row says so.
-    Begin(Box<UpstreamRow>),
-    /// Cease to be.
-    End,
-    /// Poll by schedule.
-    Start,
-    Stop,
-    /// One cycle now.
-    Poll,
-    /// Close the breaker.
-    Reset,
-}
-
-/// What should happen after a batch, in the order of the fields.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// Applied as each step ends, so that the next one reads them.
-    pub writes: Vec<Write>,
-    pub events: Vec<Event>,
-    pub replies: Vec<(AskId, Result<Reply, Refusal>)>,
-    /// Pools whose threads are to be started; the outcome comes back as [`Input::Staffed`].
-    pub staff: Vec<(PoolId, Option<AskId>)>,
-    pub runs: Vec<Run>,
-    /// Pools whose threads are to end; they have nothing to do.
-    pub dismissed: Vec<PoolId>,
-    /// Running attempts that are to be ended.
-    pub cancels: Vec<Cancel>,
-    /// Pools whose executor's breaker is to let one task through.
-    pub breakers_tried: Vec<PoolId>,
-    /// What pollers are to do, in this order.
-    pub pollers: Vec<(UpstreamName, PollerOrder)>,
-    pub stop: bool,
-    /// For statistics only.
-    pub measures: Vec<Measure>,
-}
-
-impl Effects {
-    /// Whether there is something to commit.
-    pub fn must_persist(&self) -> bool {
-        !self.writes.is_empty() || !self.events.is_empty()
-    }
 }
 
 /// What the owner of the hub may choose.
