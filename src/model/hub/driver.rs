@@ -12,6 +12,7 @@ use crate::model::limits::STUCK_AFTER;
 use crate::model::queue::Place;
 use crate::model::rows::{RowsError, Write};
 use crate::model::task::TaskStatus;
+use crate::model::upstream::Upstream;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -62,6 +63,12 @@ pub(super) enum Fault {
     KeepsFailedAlerts,
     /// A crash takes what is raised with it.
     ForgetsAlerts,
+    /// That a poller is to stop, or to end, is not told to it.
+    LosesOrders,
+    /// What a failed batch has counted counts.
+    KeepsFailedTotals,
+    /// What a failed batch has heard of an upstream's breaker counts as told.
+    KeepsFailedBreakers,
 }
 
 pub(super) struct Driver {
@@ -209,6 +216,9 @@ impl Driver {
         self.events.extend(out.events);
         self.dismissed.extend(out.dismissed);
         self.breakers_tried.extend(out.breakers_tried);
+        if self.fault == Some(Fault::LosesOrders) {
+            out.pollers.retain(|(_, order)| !matches!(order, PollerOrder::Stop | PollerOrder::End));
+        }
         self.pollers.extend(out.pollers);
         for (pool, ask) in out.staff {
             let outcome = self.hire_fails.clone().map_or(Ok(()), Err);
@@ -231,7 +241,7 @@ impl Driver {
         if self.fault == Some(Fault::ForgetsWaiters) {
             self.hub.committed();
         }
-        let alerts = self.hub.alerts.raised.clone();
+        let (alerts, upstreams) = (self.hub.alerts.raised.clone(), self.hub.upstreams.clone());
         if fate == Fate::NothingWorks {
             self.must_restore = true;
         } else {
@@ -240,10 +250,22 @@ impl Driver {
         if self.fault == Some(Fault::KeepsFailedAlerts) {
             self.hub.alerts.raised = alerts;
         }
+        self.keep_failed(upstreams);
         let fact = |input: &Input| {
             !matches!(input, Input::Ask { .. } | Input::Progress { .. } | Input::Output { .. } | Input::Changes(_))
         };
         self.carried = inputs.into_iter().filter(fact).collect();
+    }
+
+    fn keep_failed(&mut self, mut failed: BTreeMap<UpstreamName, Upstream>) {
+        for (name, upstream) in &mut self.hub.upstreams {
+            let Some(failed) = failed.remove(name) else { continue };
+            match self.fault {
+                Some(Fault::KeepsFailedTotals) => upstream.totals = failed.totals,
+                Some(Fault::KeepsFailedBreakers) => upstream.breaker = failed.breaker,
+                _ => {}
+            }
+        }
     }
 
     /// The daemon is killed, and another takes over.

@@ -160,6 +160,8 @@ pub struct Hub {
     tasks: tasks::Tasks,
     workflows: workflows::Workflows,
     upstreams: BTreeMap<UpstreamName, Upstream>,
+    /// Upstreams as they were before this batch has switched, reset or removed them, or heard of their breakers.
+    upstreams_before: BTreeMap<UpstreamName, Upstream>,
     alerts: alerts::Alerts,
     /// How much the running tasks have written.
     written: HashMap<TaskSeq, Written>,
@@ -193,6 +195,7 @@ impl Hub {
             tasks: tasks::Tasks::default(),
             workflows: workflows::Workflows::default(),
             upstreams: BTreeMap::new(),
+            upstreams_before: BTreeMap::new(),
             alerts: alerts::Alerts::default(),
             written: HashMap::new(),
             quiet: HashMap::new(),
@@ -233,6 +236,7 @@ impl Hub {
         self.groups_committed();
         self.workers_before.clear();
         self.holds_before.clear();
+        self.upstreams_before.clear();
         self.pools_closed.clear();
     }
 

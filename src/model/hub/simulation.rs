@@ -6,6 +6,7 @@ mod alerting;
 mod holding;
 mod inputs;
 mod oracle;
+mod polling;
 mod random;
 mod workflows;
 mod world;
@@ -141,6 +142,11 @@ fn everything_happens() {
         "task failed not_started",
         "task failed stuck",
         "task failed timeout",
+        "upstream CLOSED",
+        "upstream HALF_OPEN",
+        "upstream OPEN",
+        "upstream polled",
+        "Upstream",
         "watch complete",
         "watch expired",
         "watch failed",
@@ -173,6 +179,9 @@ fn planted_faults_are_found() {
         (Fault::RaisesUnheld, &["alert"]),
         (Fault::KeepsFailedAlerts, &["alert"]),
         (Fault::ForgetsAlerts, &["alert"]),
+        (Fault::LosesOrders, &["pollers"]),
+        (Fault::KeepsFailedTotals, &["total"]),
+        (Fault::KeepsFailedBreakers, &["upstream"]),
         (Fault::RunsCompletedAgain, &["again", "final", "disagree"]),
     ];
     for (fault, expected) in planted {

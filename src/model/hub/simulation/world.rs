@@ -4,6 +4,7 @@ use super::alerting::Watchful;
 use super::holding::Held;
 use super::inputs::pool_row;
 use super::oracle::{Oracle, Verdict, result_of};
+use super::polling::Polling;
 use super::random::Random;
 use crate::clock::{Clock, Timestamp};
 use crate::model::command::{Command, Written};
@@ -25,6 +26,7 @@ pub(super) struct World {
     pub(super) workers: BTreeMap<(PoolId, u8), VecDeque<Run>>,
     pub(super) held: Held,
     pub(super) watchful: Watchful,
+    pub(super) polling: Polling,
     /// Whether the last batch was written.
     pub(super) is_well: bool,
     /// What was reported already, and may be once more.
@@ -54,6 +56,7 @@ impl World {
             workers: BTreeMap::new(),
             held: Held::default(),
             watchful: Watchful::new(seed),
+            polling: Polling::new(seed),
             is_well: true,
             reported: Vec::new(),
             tasks: Vec::new(),
@@ -85,6 +88,7 @@ impl World {
             inputs.extend(self.input(&forgettable));
         }
         inputs.extend(self.look());
+        inputs.extend(self.poll());
         self.forgettable.extend(forgettable);
         self.driver.hire_fails = self.random.percent(60).then(|| "no more threads".to_owned());
         let fate = self.fate();
@@ -124,6 +128,7 @@ impl World {
         self.is_well = committed;
         if committed {
             self.follow_alerts()?;
+            self.follow_upstreams()?;
         }
         self.hand_out()?;
         self.oracle.check(&mut self.driver, committed)
@@ -199,6 +204,7 @@ impl World {
         self.oracle.crashed();
         self.driver.crash();
         self.breakers_taken_over();
+        self.upstreams_taken_over();
         self.driver.answers.clear();
         self.hand_out()?;
         self.oracle.check(&mut self.driver, true)?;
@@ -231,7 +237,7 @@ impl World {
             self.batch(vec![input], Fate::Committed)?;
         }
         for _ in 0..DRAIN_BATCHES_MAX {
-            let mut reports = Vec::new();
+            let mut reports = self.poll_owed();
             while let Some(worker) = self.busy_worker() {
                 reports.extend(self.finish(&worker, Ending::Succeeded));
             }
