@@ -208,6 +208,27 @@ fn a_dead_upstream_is_said_and_delays_nobody() {
 }
 
 #[test]
+fn a_stopped_upstream_with_an_open_breaker_is_shown_so_by_the_next_daemon() {
+    let mut daemon = Daemon::start();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = format!("http://{closed}/mcp");
+    let settings = ["--threshold", "1", "--max-retries", "1", "--retry-delay", "1s", "--tool", "a"];
+    daemon.run(&[&["upstream", "add", "dead", &dead][..], &settings].concat()).good();
+    daemon.run(&["upstream", "stop", "dead"]).good();
+    daemon.run(&["upstream", "poll", "dead"]);
+    let breaker = |daemon: &Daemon| daemon.json(&["upstream", "status", "dead"])["circuit_breaker"].clone();
+    wait_until("the breaker to open", || breaker(&daemon) == "OPEN");
+    daemon.kill9();
+    daemon.restart();
+    assert_eq!(breaker(&daemon), "OPEN");
+    daemon.run(&["upstream", "reset", "dead"]).good();
+    assert_eq!(breaker(&daemon), "CLOSED");
+    let mut events = daemon.follow(&["upstream:dead"]);
+    events.wait_for(|frame| frame["data"]["from"] == "OPEN" && frame["data"]["to"] == "CLOSED");
+    daemon.stop();
+}
+
+#[test]
 fn what_the_configuration_says_is_polled() {
     let mut daemon = Daemon::none();
     let server = Server::start();
