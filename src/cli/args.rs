@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::output::Color;
-use super::{ask, config, daemon, event, message, module, poll, pool, task, thread, upstream, workflow};
+use super::{alert, ask, config, daemon, event, message, module, poll, pool, task, thread, upstream, workflow};
 use crate::service::PathOptions;
 
 const EXAMPLES: &str = "\
@@ -121,6 +121,12 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: upstream::Verb,
     },
+    /// See which numbers are too high or too low
+    #[command(after_help = alert::EXAMPLES)]
+    Alert {
+        #[command(subcommand)]
+        verb: alert::Verb,
+    },
     /// Follow everything that happens
     #[command(after_help = event::EXAMPLES)]
     Event {
@@ -169,7 +175,7 @@ fn parse_shortly(arguments: &[OsString]) -> Option<Cli> {
 type Describe = fn(Command) -> Command;
 
 /// What describes the verbs of each group.
-const GROUPS: [(&str, Describe); 10] = [
+const GROUPS: [(&str, Describe); 11] = [
     ("poll", poll::Verb::augment_subcommands),
     ("message", message::Verb::augment_subcommands),
     ("thread", thread::Verb::augment_subcommands),
@@ -178,6 +184,7 @@ const GROUPS: [(&str, Describe); 10] = [
     ("task", task::Verb::augment_subcommands),
     ("workflow", workflow::Verb::augment_subcommands),
     ("upstream", upstream::Verb::augment_subcommands),
+    ("alert", alert::Verb::augment_subcommands),
     ("event", event::Verb::augment_subcommands),
     ("config", config::Verb::augment_subcommands),
 ];

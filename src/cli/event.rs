@@ -19,11 +19,13 @@ Examples:
   claude-comms event tail                                  all that happens from now on
   claude-comms event tail --channel pool:local --json      one JSON object a line
   claude-comms event tail --channel messages --severity error
+  claude-comms event tail --channel alerts                 numbers that are too high or too low
   claude-comms event tail --since 0                        from the oldest event that is kept
   claude-comms event export events.jsonl                   all that is kept; again: what has happened since
   claude-comms event publish insights insight.generated '{\"type\":\"cost\"}'
 
-A channel is pool:ID, message:ID, messages, global (pools and workflows) or * (everything).";
+A channel is pool:ID, message:ID, messages, alerts,
+global (pools and workflows) or * (everything).";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {

@@ -1,5 +1,6 @@
 //! The command line: one file for each group of verbs, what they print, and the exit codes they end with.
 
+mod alert;
 mod args;
 mod ask;
 mod batch;
@@ -80,6 +81,7 @@ fn dispatch(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Task { verb } => task::run(verb, session),
         Verb::Workflow { verb } => workflow::run(verb, session),
         Verb::Upstream { verb } => upstream::run(verb, session),
+        Verb::Alert { verb } => alert::run(verb, session),
         Verb::Event { verb } => event::run(verb, session),
         Verb::Config { verb } => config::run(verb, session),
         Verb::Demo => demo::run(session),

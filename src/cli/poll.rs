@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
 
+use super::alert;
 use super::daemon::{self, Start};
 use super::exit::{Failure, NO_ANSWER, NO_DAEMON, OK, Outcome};
 use super::input;
@@ -172,7 +173,7 @@ fn show_none(output: &mut Output) -> Outcome {
 fn show_status(output: &mut Output, status: &wire::DaemonStatus) -> Result<(), Failure> {
     let uptime = Duration::try_from_secs_f64(status.uptime_seconds).unwrap_or_default();
     output.line(format_args!("claude-comms {} is running (pid {})", logging::escape(&status.version), status.pid))?;
-    Details::default()
+    let details = Details::default()
         .add("started", format_args!("{} UTC, {} ago", table::short_time(&status.started_at), length(uptime)))
         .foreign("state directory", &status.state_dir)
         .foreign("socket", &status.socket)
@@ -185,8 +186,9 @@ fn show_status(output: &mut Output, status: &wire::DaemonStatus) -> Result<(), F
         .add("connections", status.connections)
         .add("last event", format_args!("{} of epoch {}", status.seq, status.epoch))
         .foreign("log level", &status.log_level)
-        .maybe("DEGRADED", status.degraded.as_deref())
-        .print(output)
+        .maybe("DEGRADED", status.degraded.as_deref());
+    let alerts = status.alerts.iter().map(alert::line);
+    alerts.fold(details, |details, line| details.foreign("ALERT", &line)).print(output)
 }
 
 fn listens_on(status: &wire::DaemonStatus) -> String {

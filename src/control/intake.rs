@@ -97,6 +97,7 @@ pub(super) fn command(
         Request::UpstreamRemove(args) => Command::RemoveUpstream { name: upstreams::named(&args.name) },
         Request::UpstreamMetrics(_) => Command::Metrics,
         Request::EventPublish(args) => events::publish(args)?,
+        Request::AlertList(_) => Command::ListAlerts,
         Request::DaemonStop(_) => Command::Stop,
         Request::PollList(_)
         | Request::PollShow(_)

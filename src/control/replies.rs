@@ -16,7 +16,8 @@ pub(super) fn show(reply: Reply, context: &Context) -> Result<Box<RawValue>, Ref
         Reply::Metrics(pools) => encoded(&wire::Metrics { text: context.means.exposition.text(&pools) }),
         Reply::Upstreams(all) => encoded(&upstreams::list(&all)),
         Reply::Upstream(one) => encoded(&upstreams::shown(&one)),
-        Reply::Status(hub) => encoded(&context.status(hub)),
+        Reply::Status { hub, alerts } => encoded(&context.status(hub, &alerts)),
+        Reply::Alerts(alerts) => encoded(&wire::Alerts { alerts: alerts.iter().map(shown::alert).collect() }),
         Reply::Watching(watch) => encoded(&shown::watch(&watch)),
         Reply::Waited(waited) => encoded(&shown::waited(waited)),
         Reply::Sent { message_id, thread_id, status } => encoded(&wire::Sent {

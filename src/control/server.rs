@@ -2,9 +2,11 @@
 
 use super::connection;
 use super::intake::Defaults;
+use super::shown;
 use super::wire::DaemonStatus;
 use crate::clock::{Clock, Tick};
 use crate::feed::Feed;
+use crate::model::alert::Alert;
 use crate::model::command::HubStatus;
 use crate::ports::{Asker, Exposition, Readers};
 use crate::thread::{Bell, Joined};
@@ -58,7 +60,7 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn status(&self, hub: HubStatus) -> DaemonStatus {
+    pub(super) fn status(&self, hub: HubStatus, alerts: &[Alert]) -> DaemonStatus {
         let about = &self.means.about;
         DaemonStatus {
             running: true,
@@ -82,6 +84,7 @@ impl Context {
             seq: hub.seq,
             epoch: self.means.feed.epoch().to_owned(),
             degraded: hub.degraded,
+            alerts: alerts.iter().map(shown::alert).collect(),
             log_level: (about.log_level)(),
         }
     }

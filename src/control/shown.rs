@@ -2,6 +2,7 @@
 
 use super::wire;
 use crate::clock::Timestamp;
+use crate::model::alert::Alert;
 use crate::model::breaker::BreakerState;
 use crate::model::command::{Answer, Refusal, Scaled, TaskView, Waited};
 use crate::model::id::PoolId;
@@ -166,6 +167,19 @@ pub(super) fn scaled(scaled: &Scaled) -> wire::Scaled {
         started: names(&scaled.started),
         drained: names(&scaled.drained),
         pools: scaled.members.iter().map(pool).collect(),
+    }
+}
+
+pub(super) fn alert(alert: &Alert) -> wire::Alert {
+    wire::Alert {
+        rule: alert.rule.to_string(),
+        metric: alert.metric.to_string(),
+        labels: (*alert.labels).clone(),
+        value: alert.value,
+        bound: alert.bound.as_str().to_owned(),
+        threshold: alert.bound.threshold(),
+        since: alert.since.to_string(),
+        raised_at: alert.raised_at.to_string(),
     }
 }
 

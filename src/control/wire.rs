@@ -6,9 +6,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
+mod alert;
 mod upstream;
 mod workflow;
 
+pub use alert::{Alert, Alerts};
 pub use upstream::{Upstream, UpstreamHistory, UpstreamSample, UpstreamTool, Upstreams};
 pub use workflow::{Workflow, WorkflowStage, WorkflowStarted, WorkflowSummary, WorkflowTask, Workflows};
 
@@ -141,6 +143,7 @@ requests! {
     UpstreamAdd(UpstreamAdd) = "upstream.add",
     UpstreamRemove(UpstreamName) = "upstream.remove",
     UpstreamMetrics(Empty) = "upstream.metrics",
+    AlertList(Empty) = "alert.list",
     EventFollow(EventFollow) = "event.follow",
     EventPublish(EventPublish) = "event.publish",
     EventList(EventList) = "event.list",
@@ -412,6 +415,9 @@ pub struct DaemonStatus {
     pub seq: u64,
     pub epoch: String,
     pub degraded: Option<String>,
+    /// Those that are raised.
+    #[serde(default)]
+    pub alerts: Vec<Alert>,
     pub log_level: String,
 }
 

@@ -1,6 +1,7 @@
 //! One batch of the hub: begin, step, then persist, reply, run, publish, in this order.
 
 use super::adversity::BatchError;
+use super::alerts;
 use super::hub_loop::HubLoop;
 use super::recovery::fold_page;
 use super::worker::Order;
@@ -148,6 +149,7 @@ impl HubLoop {
         }
         self.hub.committed();
         self.meter.count(&effects);
+        alerts::note(&effects.events);
         self.deliver(effects.replies);
         // Before the tasks that this lets through.
         for guard in effects.breakers_tried.iter().filter_map(|pool| self.staff.guard(pool)) {

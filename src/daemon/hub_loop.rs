@@ -1,5 +1,6 @@
 //! The main thread: takes what has arrived, has the hub decide, and performs it: persist, reply, run, publish.
 
+use super::alerts::Lookout;
 use super::batch::Batch;
 use super::doors::Doors;
 use super::guard::Guard;
@@ -43,9 +44,10 @@ pub(super) struct HubLoop {
     pub(super) pollers: Pollers,
     pub(super) progress: Arc<Progress>,
     pub(super) meter: Meter,
+    pub(super) lookout: Lookout,
     pub(super) housekeeping: Housekeeping,
-    /// Reads the configuration again and applies what can be applied.
-    pub(super) reload: Box<dyn FnMut()>,
+    /// Reads the configuration again and applies what can be applied; what the hub is to know of it comes back.
+    pub(super) reload: Box<dyn FnMut() -> Option<Input>>,
     pub(super) stop_limit: Duration,
     /// How often the supervisor is to be told that we live, and when it was told last.
     pub(super) watchdog: Option<Duration>,
@@ -107,7 +109,15 @@ impl HubLoop {
         let stop = self.stopping.as_ref().map(|stopping| stopping.until);
         let watchdog = self.watchdog.map(|interval| self.fed_at.after(interval));
         let housekeeping = if self.retry_at.is_some() { None } else { self.housekeeping.due() };
-        [hub, carried, self.started_due, self.retry_at, stop, watchdog, housekeeping].into_iter().flatten().min()
+        let look = self.look_due();
+        let all = [hub, carried, self.started_due, self.retry_at, stop, watchdog, housekeeping, look];
+        all.into_iter().flatten().min()
+    }
+
+    /// When the numbers that alerts are about are read next: not while nothing could be said of them.
+    fn look_due(&self) -> Option<Tick> {
+        let could = self.retry_at.is_none() && !self.must_restore && self.stopping.is_none();
+        if could { self.lookout.due(&self.hub) } else { None }
     }
 
     /// Turns letters into inputs; what concerns the daemon itself is done at once.
@@ -131,7 +141,7 @@ impl HubLoop {
                 Letter::Fact(fact @ Input::Started { .. }) => self.started.push(fact),
                 Letter::Fact(fact) => batch.inputs.push(fact),
                 Letter::Look => batch.look = true,
-                Letter::Signal(signal) => self.signal(signal),
+                Letter::Signal(signal) => batch.inputs.extend(self.signal(signal)),
                 Letter::BreakerChanged { pool, from, to, wait, seq } => {
                     let change = self.staff.guard(&pool).and_then(|guard| guard.change(from, to, wait, seq));
                     batch.inputs.extend(change.map(|change| Input::BreakerChanged { pool, change }));
@@ -176,8 +186,9 @@ impl HubLoop {
     }
 
     /// One turn of the loop: reads from memory, then the batch, then what there is time for.
-    fn turn(&mut self, batch: Batch) {
+    fn turn(&mut self, mut batch: Batch) {
         let now = self.clock.now();
+        self.look(now, &mut batch);
         self.answer_reads(now, &batch);
         let retry = self.retry_at.is_none_or(|at| now.tick >= at);
         if !retry {
@@ -196,6 +207,16 @@ impl HubLoop {
             return;
         }
         self.write(batch);
+    }
+
+    /// Only what raises or clears an alert needs to be written.
+    fn look(&mut self, now: Now, batch: &mut Batch) {
+        if self.look_due().is_none_or(|at| at > now.tick) {
+            return;
+        }
+        let Some(look) = self.lookout.look(now, &self.hub) else { return };
+        let inputs = if self.hub.is_news(&look) { &mut batch.inputs } else { &mut batch.reads };
+        inputs.push(Input::Looked(Arc::new(look)));
     }
 
     pub(super) fn answer_reads(&mut self, now: Now, batch: &Batch) {

@@ -163,18 +163,24 @@ pub(super) struct Exposed {
 }
 
 impl Exposed {
-    fn families(&self, pools: &[PoolView]) -> Result<Vec<Family>, MetricError> {
-        let mut all = self.registry.snapshot();
-        all.extend(of_pools(pools)?);
-        all.extend(of_process()?);
-        all.extend(families(self.breakers.samples()));
+    /// All numbers of the metrics that are wanted, by the names that Prometheus has.
+    pub(super) fn families(
+        &self,
+        pools: &[PoolView],
+        is_wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<Family>, MetricError> {
+        let mut all = self.registry.snapshot_of(is_wanted);
+        all.extend(of_pools(pools, is_wanted)?);
+        all.extend(of_process(is_wanted)?);
+        let samples = self.breakers.samples().into_iter();
+        all.extend(families(samples.filter(|sample| is_wanted(sample.name)).collect()));
         Ok(all)
     }
 }
 
 impl Exposition for Exposed {
     fn text(&self, pools: &[PoolView]) -> String {
-        match self.families(pools) {
+        match self.families(pools, &|_| true) {
             Ok(families) => encode(&families),
             Err(error) => {
                 log::error!("the metrics could not be put together: {error}");
@@ -185,18 +191,20 @@ impl Exposition for Exposed {
 }
 
 /// Pools come and go, and what they are is known already; so these are made anew each time.
-fn of_pools(pools: &[PoolView]) -> Result<Vec<Family>, MetricError> {
+fn of_pools(pools: &[PoolView], is_wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Family>, MetricError> {
     let registry = Registry::new();
     for view in pools {
         let (row, pool) = (&view.row, [("pool", view.row.id.as_str())]);
         let count = |name: &str, help: &str, value: u64| {
-            registry.counter(&format!("claude_comms_pool_tasks_{name}_total"), help, &pool).map(|it| it.add(value))
+            let name = format!("claude_comms_pool_tasks_{name}_total");
+            if is_wanted(&name) { registry.counter(&name, help, &pool).map(|it| it.add(value)) } else { Ok(()) }
         };
         count("submitted", "Tasks that were given to a pool, retries by hand included.", row.submitted)?;
         count("completed", "Tasks of a pool that were completed.", row.completed)?;
         count("failed", "Tasks of a pool that failed for good.", row.failed)?;
         let show = |name: &str, help: &str, value: f64| {
-            registry.gauge(&format!("claude_comms_pool_{name}"), help, &pool).map(|it| it.set(value))
+            let name = format!("claude_comms_pool_{name}");
+            if is_wanted(&name) { registry.gauge(&name, help, &pool).map(|it| it.set(value)) } else { Ok(()) }
         };
         show("success_rate", "Completed tasks among those that ended; 1 when none has.", row.success_rate())?;
         show("queue_size", "Tasks that wait in a pool, for whatever reason.", view.queue_size as f64)?;
@@ -206,15 +214,14 @@ fn of_pools(pools: &[PoolView]) -> Result<Vec<Family>, MetricError> {
     Ok(without_own(registry))
 }
 
-fn of_process() -> Result<Vec<Family>, MetricError> {
+fn of_process(is_wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Family>, MetricError> {
     let registry = Registry::new();
-    let count = |path: &str| std::fs::read_dir(path).ok().map(|entries| entries.count() as f64);
-    if let Some(threads) = count("/proc/self/task") {
-        registry.gauge("claude_comms_threads", "Threads of the daemon.", &[])?.set(threads);
-    }
-    if let Some(files) = count("/proc/self/fd") {
-        registry.gauge("process_open_fds", "Open file descriptors of the daemon.", &[])?.set(files);
-    }
+    let count = |name: &str, help: &str, path: &str| {
+        let entries = if is_wanted(name) { std::fs::read_dir(path).ok() } else { None };
+        entries.map_or(Ok(()), |entries| registry.gauge(name, help, &[]).map(|it| it.set(entries.count() as f64)))
+    };
+    count("claude_comms_threads", "Threads of the daemon.", "/proc/self/task")?;
+    count("process_open_fds", "Open file descriptors of the daemon.", "/proc/self/fd")?;
     Ok(without_own(registry))
 }
 

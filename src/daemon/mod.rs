@@ -1,6 +1,7 @@
 //! Wires the rooms to threads. [`run`] is the table of contents: what is started, in which order, and how it ends.
 
 mod adversity;
+mod alerts;
 mod batch;
 mod doors;
 mod guard;
@@ -18,10 +19,12 @@ mod worker;
 use crate::clock::{Clock, SystemClock, Tick};
 use crate::config::Config;
 use crate::executor;
+use crate::model::hub::Input;
 use crate::resilience::Metrics;
 use crate::service::{ControlSocket, Lock, Paths, Reporter, Signals, notify};
 use crate::store::StoreError;
 use crate::telemetry::Registry;
+use alerts::Lookout;
 use doors::{Doors, Hall};
 use guard::GuardSettings;
 use housekeeping::{Housekeeping, Retention};
@@ -120,7 +123,7 @@ fn start(
         let inbox = inbox.clone();
         Signals::listen(move |signal| inbox.put(Letter::Signal(signal))).map_err(failed)?
     };
-    let exposed = Exposed { registry: Registry::new(), breakers: Metrics::new() };
+    let exposed = Arc::new(Exposed { registry: Registry::new(), breakers: Metrics::new() });
     let meter = Meter::new(&exposed.registry).map_err(failed)?;
     let progress = Arc::new(Progress { folded: AtomicI64::new(folded), commits: AtomicU64::new(0) });
     let mut staff = Staff::new(workplace(config, paths, epoch, &exposed.breakers, &inbox, &clock));
@@ -133,7 +136,7 @@ fn start(
         Watcher::start(&paths.database, config.daemon.interval, Arc::clone(&progress), tell, Arc::clone(&clock))
             .map_err(failed)?;
     let socket = ControlSocket::open(&paths.socket, &lock).map_err(failed)?;
-    let exposed = Arc::new(exposed);
+    let lookout = Lookout::new(Arc::clone(&exposed), clock.tick());
     let hall = Hall { config, paths, inbox: &inbox, feed: &feed, clock: &clock, exposed };
     let doors = Doors::open(&hall, &socket)?;
     let hub = HubLoop {
@@ -146,6 +149,7 @@ fn start(
         pollers,
         progress,
         meter,
+        lookout,
         housekeeping: Housekeeping::new(Retention {
             events_for: Duration::from_secs(u64::from(config.retention.events_days) * 24 * 3600),
             events_max: u64::from(config.retention.events_max),
@@ -210,10 +214,17 @@ fn workplace(
     }
 }
 
-/// SIGHUP: the whole new configuration is validated first; what can be applied is, the rest is named.
-fn reloading(mut current: Config, mut load: Box<dyn FnMut() -> Result<Config, String>>) -> impl FnMut() {
+/// SIGHUP: the whole new configuration is validated first; what can be applied is, the rest is named. New rules for alerts
+/// come back.
+fn reloading(
+    mut current: Config,
+    mut load: Box<dyn FnMut() -> Result<Config, String>>,
+) -> impl FnMut() -> Option<Input> {
     move || match load() {
-        Err(problems) => log::error!("the configuration was not read again: {problems}"),
+        Err(problems) => {
+            log::error!("the configuration was not read again: {problems}");
+            None
+        }
         Ok(new) => {
             if let Some(level) = new.daemon.log_level.filter(|level| Some(*level) != current.daemon.log_level) {
                 if crate::service::logging::set_level(level) {
@@ -222,13 +233,16 @@ fn reloading(mut current: Config, mut load: Box<dyn FnMut() -> Result<Config, St
                     log::warn!("the log level is fixed by the environment or a flag");
                 }
             }
+            let rules = (new.alerts != current.alerts).then(|| Input::AlertRules(alerts::rules(&new.alerts)));
+            current.alerts.clone_from(&new.alerts);
             let same = Config { daemon: config_daemon(&new, &current), ..new.clone() } == current;
             if same {
                 log::info!("the configuration was read again");
             } else {
-                log::warn!("the configuration was read again; settings other than log_level need a restart");
+                log::warn!("the configuration was read again; settings other than log_level and alerts need a restart");
             }
             current.daemon.log_level = new.daemon.log_level;
+            rules
         }
     }
 }

@@ -25,7 +25,8 @@ pub(super) struct Pollers {
     /// Of the upstreams of the configuration; they are not stored.
     tokens: BTreeMap<UpstreamName, String>,
     running: BTreeMap<UpstreamName, Poller>,
-    /// Neither polled by schedule nor by hand so far: they need no thread yet. With what is stored of their breakers.
+    /// Neither polled by schedule nor by hand so far: they need no thread yet. With what is stored of their breakers,
+    /// where they could not begin.
     idle: BTreeMap<UpstreamName, (UpstreamRow, Option<BreakerRow>)>,
     /// Told to end. One that is looking up a name cannot do so at once, and nobody waits for it before the daemon ends.
     ending: Vec<Poller>,
@@ -59,7 +60,8 @@ impl Pollers {
         for row in rows {
             let name = row.name.clone();
             let stored = breakers.iter().find(|stored| stored.name == upstream_breaker_name(&name)).cloned();
-            if !row.polling {
+            // How a breaker stands only its poller can say.
+            if !row.polling && stored.is_none() {
                 self.idle.insert(name, (row, stored));
                 continue;
             }

@@ -1,6 +1,7 @@
 //! Taking over what an earlier daemon left: its database, its processes, its open tasks and watches.
 //! Every step can be run again, so a kill anywhere in here is repaired by the next start.
 
+use super::alerts;
 use super::pollers::as_configured;
 use super::worker::Staff;
 use super::{DEFAULT_POOL, StartError, failed, store_failed};
@@ -100,6 +101,7 @@ fn take_over_tasks(hub: &mut Hub, store: &mut Store, config: &Config, clock: &dy
         }
         effects.writes.extend(configured);
         hub.recover(now, store, effects)?;
+        hub.step(now, Input::AlertRules(alerts::rules(&config.alerts)), store, effects)?;
         hub.due(now, store, effects)?;
         hub.settle(now, store, effects)?;
         Ok(())
@@ -179,6 +181,7 @@ fn commit(
     let events = write(store, &effects, clock)?;
     store.fold_all()?;
     store.commit()?;
+    alerts::note(&effects.events);
     Ok(events)
 }
 

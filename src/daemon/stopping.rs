@@ -20,7 +20,7 @@ pub(super) struct Stopping {
 }
 
 impl HubLoop {
-    pub(super) fn signal(&mut self, signal: Signal) {
+    pub(super) fn signal(&mut self, signal: Signal) -> Option<Input> {
         match signal {
             Signal::Stop if self.stopping.is_none() => {
                 log::info!("stopping");
@@ -35,8 +35,9 @@ impl HubLoop {
                     stopping.until = self.clock.tick();
                 }
             }
-            Signal::Reload => (self.reload)(),
+            Signal::Reload => return (self.reload)(),
         }
+        None
     }
 
     /// No more doors, no more dispatching; running tasks are interrupted and go back to their queues.

@@ -1,6 +1,7 @@
 //! An event as everybody sees it: one JSON object with nine keys in a fixed order, then its number.
 
 use crate::clock::Timestamp;
+use crate::model::alert::Alert;
 use crate::model::event::{Body, Event};
 use crate::model::message::Status;
 use crate::model::task::worker_id;
@@ -132,6 +133,8 @@ impl Serialize for Data<'_> {
                 map.serialize_entry("status", status)?;
                 map.serialize_entry("pool_id", pool.as_str())?;
             }
+            Body::AlertRaised(alert) => alert_entries(alert, Some(alert.value), &mut map)?,
+            Body::AlertCleared { alert, value } => alert_entries(alert, *value, &mut map)?,
             Body::WorkflowStarted { .. } | Body::WorkflowStageCompleted { .. } | Body::WorkflowEnded { .. } => {
                 workflow_entries(self.body, &mut map)?;
             }
@@ -193,6 +196,16 @@ fn task_entries<M: SerializeMap>(body: &Body, map: &mut M) -> Result<(), M::Erro
         _ => {}
     }
     Ok(())
+}
+
+fn alert_entries<M: SerializeMap>(alert: &Alert, value: Option<f64>, map: &mut M) -> Result<(), M::Error> {
+    map.serialize_entry("rule", &*alert.rule)?;
+    map.serialize_entry("metric", &*alert.metric)?;
+    map.serialize_entry("labels", &*alert.labels)?;
+    map.serialize_entry("value", &value)?;
+    map.serialize_entry("bound", alert.bound.as_str())?;
+    map.serialize_entry("threshold", &alert.bound.threshold())?;
+    map.serialize_entry("since", &alert.since.to_string())
 }
 
 fn workflow_entries<M: SerializeMap>(body: &Body, map: &mut M) -> Result<(), M::Error> {
@@ -302,6 +315,28 @@ mod tests {
         let frame = text(Body::PoolScaling { pool, is_up: true, worker_count: 6, reason: "asked for 2 pools".into() });
         let data = r#""event":"pool.scaling","data":{"pool_id":"web-2","event_type":"scale_up","worker_count":6,"reason":"asked for 2 pools","severity":"info"}"#;
         assert!(frame.contains(data) && frame.contains(r#""room":"pool:web-2""#), "{frame}");
+    }
+
+    #[test]
+    fn an_alert_tells_its_rule_its_series_and_its_number() {
+        let alert = Alert {
+            rule: "busy".into(),
+            metric: "cpu".into(),
+            labels: std::sync::Arc::new([("upstream".to_owned(), "u".to_owned())].into()),
+            bound: crate::model::alert::Bound::Above(90.0),
+            value: 91.5,
+            since: Timestamp::from_micros(1),
+            raised_at: Timestamp::from_micros(2),
+        };
+        let data = |value: &str, severity: &str| {
+            format!(
+                r#""data":{{"rule":"busy","metric":"cpu","labels":{{"upstream":"u"}},"value":{value},"bound":"above","threshold":90.0,"since":"1970-01-01T00:00:00.000001+00:00","severity":"{severity}"}}"#
+            )
+        };
+        let raised = text(Body::AlertRaised(Box::new(alert.clone())));
+        assert!(raised.contains(&data("91.5", "error")) && raised.contains(r#""room":"alerts""#), "{raised}");
+        let cleared = text(Body::AlertCleared { alert: Box::new(alert), value: None });
+        assert!(cleared.contains(&data("null", "info")), "{cleared}");
     }
 
     #[test]

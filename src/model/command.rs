@@ -2,6 +2,7 @@
 //!
 //! Doors also choose the ids of what is to be created: the model has no clock and no randomness.
 
+use super::alert::Alert;
 use super::event::Publication;
 use super::id::{MessageId, ModuleName, PoolId, TaskId, ThreadId, UpstreamName, WorkflowId};
 use super::message::Status;
@@ -117,6 +118,8 @@ pub enum Command {
     },
     /// Tells everybody who follows; the hub gives it a number.
     Publish(Publication),
+    /// Those that are raised.
+    ListAlerts,
     /// Answered once everything that is committed can be found by a search.
     IndexSearch,
     Stop,
@@ -131,6 +134,7 @@ impl Command {
                 | Command::ListPools
                 | Command::Metrics
                 | Command::ListUpstreams
+                | Command::ListAlerts
                 | Command::ShowUpstream { .. }
                 | Command::ShowPool { .. }
                 | Command::PoolHealth { .. }
@@ -262,7 +266,12 @@ pub enum Reply {
     Metrics(Vec<PoolView>),
     Upstreams(Vec<Upstream>),
     Upstream(Box<Upstream>),
-    Status(HubStatus),
+    Status {
+        hub: HubStatus,
+        /// Those that are raised.
+        alerts: Vec<Alert>,
+    },
+    Alerts(Vec<Alert>),
     Watching(Watch),
     Waited(Waited),
     Sent {

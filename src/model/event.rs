@@ -1,5 +1,6 @@
 //! What happened: one numbered entry of the log. It carries ids, states, names, lengths and durations, never contents.
 
+use super::alert::Alert;
 use super::breaker::BreakerState;
 use super::id::{MessageId, PoolId, TaskId, ThreadId, UpstreamName, WorkflowId};
 use super::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
@@ -86,6 +87,12 @@ pub enum Body {
         upstream: UpstreamName,
         from: BreakerState,
         to: BreakerState,
+    },
+    AlertRaised(Box<Alert>),
+    AlertCleared {
+        alert: Box<Alert>,
+        /// `None` when there is no number any more, or no rule about it.
+        value: Option<f64>,
     },
     WorkerStatus {
         pool: PoolId,
@@ -237,6 +244,8 @@ impl Body {
             Body::PoolBreakerChanged { .. } => "pool.breaker_changed",
             Body::UpstreamPolled { .. } => "upstream.polled",
             Body::UpstreamBreakerChanged { .. } => "upstream.breaker_changed",
+            Body::AlertRaised(_) => "alert.raised",
+            Body::AlertCleared { .. } => "alert.cleared",
             Body::WorkerStatus { .. } => "worker.status_changed",
             Body::TaskAssigned { .. } => "task.assigned",
             Body::TaskCompleted { .. } => "task.completed",
@@ -250,7 +259,7 @@ impl Body {
         }
     }
 
-    /// The channel it belongs to: `kind:id`.
+    /// The channel it belongs to: `kind:id`, or `alerts`.
     pub fn channel(&self) -> String {
         match self {
             Body::Published(publication) => publication.channel.clone(),
@@ -271,6 +280,7 @@ impl Body {
             Body::UpstreamPolled { upstream, .. } | Body::UpstreamBreakerChanged { upstream, .. } => {
                 format!("upstream:{upstream}")
             }
+            Body::AlertRaised(_) | Body::AlertCleared { .. } => "alerts".to_owned(),
             Body::WorkflowStarted { workflow, .. }
             | Body::WorkflowStageCompleted { workflow, .. }
             | Body::WorkflowEnded { workflow, .. } => format!("workflow:{workflow}"),
@@ -285,6 +295,7 @@ impl Body {
             | Body::WorkflowEnded { status: WorkflowStatus::Failed, .. }
             | Body::PoolBreakerChanged { to: BreakerState::Open, .. }
             | Body::UpstreamBreakerChanged { to: BreakerState::Open, .. }
+            | Body::AlertRaised(_)
             | Body::WorkerStatus { status: "error", .. } => Severity::Error,
             Body::MessageStatus { current: Some(Status::Expired), .. }
             | Body::PoolBreakerChanged { to: BreakerState::HalfOpen, .. }

@@ -44,6 +44,17 @@ pub const POOLS_MAX: usize = 256;
 /// Each is a thread.
 pub const UPSTREAMS_MAX: usize = 128;
 
+/// Series that one alert rule is about.
+pub const ALERT_SERIES_MAX: usize = 256;
+/// The same of all rules together.
+pub const ALERT_SERIES_ALL_MAX: usize = 4096;
+/// Looks further apart than this do not show that a threshold was crossed all the time; and a series that was not there
+/// for longer is gone.
+pub const ALERT_GAP_MAX: Duration = Duration::from_secs(5);
+/// After a start the series of an alert that is raised may take so long to come back: an upstream is polled every ten
+/// minutes, at most.
+pub const ALERT_RETURN_MAX: Duration = Duration::from_secs(15 * 60);
+
 /// The names of members are the group's, a dash and a number: so long may the group's own be.
 pub const SCALED_GROUP_BYTES_MAX: usize = NAME_BYTES_MAX - 4;
 /// A group that scales itself must have too much to do for so long before it gets another pool.

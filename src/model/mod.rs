@@ -17,6 +17,7 @@ pub mod task;
 pub mod template;
 pub mod workflow;
 
+pub mod alert;
 pub mod breaker;
 pub mod command;
 pub mod event;

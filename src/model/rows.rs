@@ -1,5 +1,6 @@
 //! What deciding reads from the store, and what it has the store write.
 
+use super::alert::{Alert, Key};
 use super::breaker::BreakerRow;
 use super::id::{MessageId, ModuleName, TaskId, TaskSeq, ThreadId, Token, UpstreamName, WatchId, WorkflowId};
 use super::message::{MessageHead, NewMessage, NewThread, Status};
@@ -92,6 +93,8 @@ pub enum Write {
         metric: String,
         value: f64,
     },
+    PutAlert(Box<Alert>),
+    DeleteAlert(Key),
     PutGroup(GroupRow),
     DeleteGroup(String),
     PutTask(Box<Task>),
@@ -131,6 +134,8 @@ pub struct Snapshot {
     pub upstreams: Vec<UpstreamRow>,
     /// By upstream and metric.
     pub totals: Vec<(UpstreamName, String, CounterFold)>,
+    /// Those that are raised.
+    pub alerts: Vec<Alert>,
     /// Pending and running tasks in the order of submission.
     pub tasks: Vec<Task>,
     /// Of the open tasks: which needs which other open one.

@@ -12,10 +12,9 @@ use super::inherited;
 /// # Errors
 /// As one sentence: it is taken, by whom as far as that can be seen, or the system refuses.
 pub fn open_port(address: SocketAddr) -> Result<TcpListener, String> {
-    match inherited::port() {
-        Ok(Some(listener)) => return Ok(listener),
-        // Whoever opens the control socket says what is wrong with it.
-        Ok(None) | Err(_) => {}
+    // What is wrong with it is said by whoever opens the control socket.
+    if let Ok(Some(listener)) = inherited::port() {
+        return Ok(listener);
     }
     TcpListener::bind(address).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => {

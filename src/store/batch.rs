@@ -113,6 +113,8 @@ impl Store {
             Write::InsertSample { upstream, at, metric, value } => self.insert_sample(upstream, *at, metric, *value),
             Write::PutBreaker(breaker) => self.put_breaker(breaker),
             Write::DeleteBreaker(name) => self.delete_breaker(name),
+            Write::PutAlert(alert) => self.put_alert(alert),
+            Write::DeleteAlert(key) => self.delete_alert(key),
             Write::PutGroup(group) => self.put_group(group),
             Write::DeleteGroup(name) => self.delete_group(name),
             Write::PutTask(task) => self.put_task(task),

@@ -9,6 +9,7 @@ mod batch;
 mod changes;
 mod housekeeping;
 
+mod alerts;
 mod breakers;
 mod events;
 mod groups;

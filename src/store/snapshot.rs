@@ -21,6 +21,7 @@ impl Store {
             groups: self.read_groups()?,
             upstreams: self.read_upstreams()?,
             totals: self.read_totals()?,
+            alerts: self.read_alerts()?,
             tasks: self.read_open_tasks()?,
             dependencies: self.read_open_dependencies()?,
             workflows: self.read_open_workflows()?,

@@ -127,12 +127,18 @@ impl Registry {
     /// All that is counted, in the order of names and labels. Nobody who counts waits for it, only who asks for
     /// instruments; what was counted before the call is in it.
     pub fn snapshot(&self) -> Vec<Family> {
+        self.snapshot_of(|_| true)
+    }
+
+    /// The same of some metrics only, by the names that Prometheus has.
+    pub fn snapshot_of(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<Family> {
         let read = |family: &Registered| Family {
             name: family.shape.name.clone(),
             help: Arc::clone(&family.help),
             points: family.instruments.read(),
         };
-        self.0.families.lock().values().map(read).collect()
+        let families = self.0.families.lock();
+        families.iter().filter(|(name, _)| is_wanted(name)).map(|(_, family)| read(family)).collect()
     }
 
     /// `new`: what is registered when there is nothing yet, and handed out detached when there is no room.

@@ -3,6 +3,7 @@
 use super::outbox::put_text;
 use crate::clock::Timestamp;
 use crate::feed::{Filter, encode_snapshot};
+use crate::model::alert::Alert;
 use crate::model::event::Body;
 use crate::model::id::{MessageId, WorkflowId};
 use crate::model::message::Message;
@@ -21,6 +22,7 @@ const ROWS_MAX: usize = 1_000;
 pub(super) struct Stand {
     pub(super) pools: Vec<PoolView>,
     pub(super) upstreams: Vec<Upstream>,
+    pub(super) alerts: Vec<Alert>,
 }
 
 /// What has to be looked at for these channels.
@@ -41,6 +43,10 @@ impl<'a> Wanted<'a> {
 
     pub(super) fn upstreams(&self) -> bool {
         self.any(|channel| channel.starts_with("upstream:"))
+    }
+
+    pub(super) fn alerts(&self) -> bool {
+        self.any(|channel| channel == "alerts")
     }
 
     fn all_messages(&self) -> bool {
@@ -70,6 +76,7 @@ pub(super) fn frames(
 ) -> Result<Bytes, ReadError> {
     let mut bodies: Vec<Body> = stand.pools.iter().flat_map(pool).collect();
     bodies.extend(stand.upstreams.iter().flat_map(upstream));
+    bodies.extend(stand.alerts.iter().map(|alert| Body::AlertRaised(Box::new(alert.clone()))));
     bodies.extend(workflows(wanted, reader)?);
     bodies.extend(messages(wanted, reader)?);
     let mut out = Vec::new();

@@ -129,7 +129,7 @@ impl Desk {
                 other => return Err(unexpected(&other)),
             },
             Job::Health => match self.ask(Command::Status)? {
-                Reply::Status(status) => Done::Answer(json!({
+                Reply::Status { hub: status, .. } => Done::Answer(json!({
                     "status": if status.degraded.is_some() { "degraded" } else { "ok" },
                     "degraded": status.degraded,
                     "version": env!("CARGO_PKG_VERSION"),
@@ -168,6 +168,12 @@ impl Desk {
         if wanted.upstreams() {
             stand.upstreams = match self.ask(Command::ListUpstreams)? {
                 Reply::Upstreams(upstreams) => upstreams,
+                other => return Err(unexpected(&other)),
+            };
+        }
+        if wanted.alerts() {
+            stand.alerts = match self.ask(Command::ListAlerts)? {
+                Reply::Alerts(alerts) => alerts,
                 other => return Err(unexpected(&other)),
             };
         }

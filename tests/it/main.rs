@@ -3,6 +3,7 @@
 
 mod support;
 
+mod alerts;
 mod asks;
 mod breakers;
 mod cli;

@@ -11,23 +11,25 @@ use serde_json::{Value, json};
 use crate::support::{Daemon, wait_until};
 
 /// An MCP server of the legacy era with two of the four tools.
-struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     _thread: Joined<()>,
 }
 
 #[derive(Default)]
-struct Shared {
+pub(crate) struct Shared {
     ends: AtomicBool,
     /// What `total_sessions` is at present.
-    total: AtomicU64,
+    pub(crate) total: AtomicU64,
+    /// And what `active_sessions` is, beyond three.
+    pub(crate) more_active: AtomicU64,
     calls: AtomicU64,
     initialized: AtomicU64,
 }
 
 impl Server {
-    fn start() -> Server {
+    pub(crate) fn start() -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
@@ -46,7 +48,7 @@ impl Server {
         Server { address, shared, _thread: thread.unwrap() }
     }
 
-    fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         format!("http://{}/mcp", self.address)
     }
 }
@@ -100,7 +102,8 @@ fn answer(request: &Value, shared: &Shared) -> Option<Value> {
             let total = shared.total.load(Ordering::SeqCst);
             match request["params"]["name"].as_str()? {
                 "get_activity_summary" => {
-                    json!({"content": [], "structuredContent": {"active_sessions": 3, "total_sessions": total}})
+                    let active = 3 + shared.more_active.load(Ordering::SeqCst);
+                    json!({"content": [], "structuredContent": {"active_sessions": active, "total_sessions": total}})
                 }
                 "get_performance_metrics" => json!({"content": [], "structuredContent": {"cpu_usage": 12.5}}),
                 _ => json!({"content": [{"type": "text", "text": "Unknown tool"}], "isError": true}),
@@ -201,6 +204,27 @@ fn a_dead_upstream_is_said_and_delays_nobody() {
     // The configuration's own is there, switched off, and is not removed by hand.
     assert_eq!(daemon.json(&["upstream", "status"])["running"], false);
     assert!(daemon.run(&["upstream", "remove", "session-buddy"]).bad(1).contains("stands in the configuration"));
+    daemon.stop();
+}
+
+#[test]
+fn a_stopped_upstream_with_an_open_breaker_is_shown_so_by_the_next_daemon() {
+    let mut daemon = Daemon::start();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = format!("http://{closed}/mcp");
+    let settings = ["--threshold", "1", "--max-retries", "1", "--retry-delay", "1s", "--tool", "a"];
+    daemon.run(&[&["upstream", "add", "dead", &dead][..], &settings].concat()).good();
+    daemon.run(&["upstream", "stop", "dead"]).good();
+    daemon.run(&["upstream", "poll", "dead"]);
+    let breaker = |daemon: &Daemon| daemon.json(&["upstream", "status", "dead"])["circuit_breaker"].clone();
+    wait_until("the breaker to open", || breaker(&daemon) == "OPEN");
+    daemon.kill9();
+    daemon.restart();
+    assert_eq!(breaker(&daemon), "OPEN");
+    daemon.run(&["upstream", "reset", "dead"]).good();
+    assert_eq!(breaker(&daemon), "CLOSED");
+    let mut events = daemon.follow(&["upstream:dead"]);
+    events.wait_for(|frame| frame["data"]["from"] == "OPEN" && frame["data"]["to"] == "CLOSED");
     daemon.stop();
 }
 

@@ -337,3 +337,23 @@ impl Drop for Ended {
         let _ = self.0.wait();
     }
 }
+
+#[test]
+fn alerts_that_are_raised_are_in_the_picture() {
+    let rule = "[[alert]]\nname = \"threads\"\nmetric = \"claude_comms_threads\"\nabove = 1\n";
+    let (daemon, address) = start(rule);
+    let mut client = Client::connect(&address);
+    client.subscribe(
+        json!({"channel": "alerts", "max_rate_hz": 0, "since": {"epoch": client.welcome["data"]["epoch"], "seq": 0}}),
+    );
+    let raised = client.next();
+    assert_eq!(
+        (&raised["event"], &raised["data"]["rule"], &raised["room"]),
+        (&json!("alert.raised"), &json!("threads"), &json!("alerts"))
+    );
+    let mut late = Client::connect(&address);
+    late.subscribe(json!({"channel": "alerts", "snapshot": true}));
+    let picture = late.next();
+    assert_eq!((&picture["event"], &picture["data"]["snapshot"]), (&json!("alert.raised"), &json!(true)));
+    drop(daemon);
+}

@@ -10,9 +10,8 @@ use crate::{assert_same, constants, source};
 
 #[test]
 fn every_command_of_the_socket_is_described_with_what_it_takes_and_answers() {
-    let wire = ["src/control/wire.rs", "src/control/wire/upstream.rs", "src/control/wire/workflow.rs"]
-        .map(source::read)
-        .concat();
+    let files = ["wire.rs", "wire/alert.rs", "wire/upstream.rs", "wire/workflow.rs"];
+    let wire = files.map(|file| source::read(&format!("src/control/{file}"))).concat();
     let page = Page::read("claude-comms-protocol.7");
     let (arguments, results) = (source::arguments(&wire), source::results(&wire));
     let takes: BTreeMap<String, String> = source::requests(&wire).into_iter().collect();

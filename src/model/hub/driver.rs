@@ -12,6 +12,7 @@ use crate::model::limits::STUCK_AFTER;
 use crate::model::queue::Place;
 use crate::model::rows::{RowsError, Write};
 use crate::model::task::TaskStatus;
+use crate::model::upstream::Upstream;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -56,6 +57,18 @@ pub(super) enum Fault {
     ShrinksAtOnce,
     /// What a circuit breaker says is not heard.
     IgnoresHolds,
+    /// A threshold that is crossed for a moment raises an alert.
+    RaisesUnheld,
+    /// What a failed batch has raised or cleared counts as told.
+    KeepsFailedAlerts,
+    /// A crash takes what is raised with it.
+    ForgetsAlerts,
+    /// That a poller is to stop, or to end, is not told to it.
+    LosesOrders,
+    /// What a failed batch has counted counts.
+    KeepsFailedTotals,
+    /// What a failed batch has heard of an upstream's breaker counts as told.
+    KeepsFailedBreakers,
 }
 
 pub(super) struct Driver {
@@ -143,6 +156,13 @@ impl Driver {
         committed
     }
 
+    /// Takes in what needs no batch.
+    pub(super) fn note(&mut self, input: Input) {
+        let mut out = Effects::default();
+        self.hub.step(self.clock.now(), input, &mut self.rows, &mut out).expect("it reads nothing");
+        assert!(!out.must_persist(), "it should have been written: {out:?}");
+    }
+
     /// Lets time pass and does what has become due.
     pub(super) fn pass(&mut self, wait: Duration) {
         self.clock.advance(wait);
@@ -196,6 +216,9 @@ impl Driver {
         self.events.extend(out.events);
         self.dismissed.extend(out.dismissed);
         self.breakers_tried.extend(out.breakers_tried);
+        if self.fault == Some(Fault::LosesOrders) {
+            out.pollers.retain(|(_, order)| !matches!(order, PollerOrder::Stop | PollerOrder::End));
+        }
         self.pollers.extend(out.pollers);
         for (pool, ask) in out.staff {
             let outcome = self.hire_fails.clone().map_or(Ok(()), Err);
@@ -218,20 +241,39 @@ impl Driver {
         if self.fault == Some(Fault::ForgetsWaiters) {
             self.hub.committed();
         }
+        let (alerts, upstreams) = (self.hub.alerts.raised.clone(), self.hub.upstreams.clone());
         if fate == Fate::NothingWorks {
             self.must_restore = true;
         } else {
             self.hub.restore(now, self.rows.snapshot());
         }
+        if self.fault == Some(Fault::KeepsFailedAlerts) {
+            self.hub.alerts.raised = alerts;
+        }
+        self.keep_failed(upstreams);
         let fact = |input: &Input| {
             !matches!(input, Input::Ask { .. } | Input::Progress { .. } | Input::Output { .. } | Input::Changes(_))
         };
         self.carried = inputs.into_iter().filter(fact).collect();
     }
 
+    fn keep_failed(&mut self, mut failed: BTreeMap<UpstreamName, Upstream>) {
+        for (name, upstream) in &mut self.hub.upstreams {
+            let Some(failed) = failed.remove(name) else { continue };
+            match self.fault {
+                Some(Fault::KeepsFailedTotals) => upstream.totals = failed.totals,
+                Some(Fault::KeepsFailedBreakers) => upstream.breaker = failed.breaker,
+                _ => {}
+            }
+        }
+    }
+
     /// The daemon is killed, and another takes over.
     pub(super) fn crash(&mut self) {
         self.rows.rollback();
+        if self.fault == Some(Fault::ForgetsAlerts) {
+            self.rows.tables.alerts.clear();
+        }
         self.carried.clear();
         self.must_restore = false;
         self.runs.clear();
@@ -272,7 +314,10 @@ impl Driver {
         self.persist(out);
     }
 
-    fn misread(&self, mut input: Input) -> Input {
+    fn misread(&mut self, mut input: Input) -> Input {
+        if self.fault == Some(Fault::RaisesUnheld) {
+            self.hub.alerts.rules.iter_mut().for_each(|rule| rule.hold = Duration::ZERO);
+        }
         if let (Some(Fault::IgnoresTokens), Input::Finished(report)) = (self.fault, &mut input)
             && let Some(token) = self.rows.tables.tasks.get(&report.seq).and_then(|task| task.token)
         {

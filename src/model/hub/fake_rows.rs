@@ -1,6 +1,7 @@
 //! The store of tests: rows in memory, with transactions that can fail. It notes every write that a real table would
 //! refuse, or that changes what is final.
 
+use crate::model::alert::{Alert, Key};
 use crate::model::event::Event;
 use crate::model::id::{MessageId, ModuleName, PoolId, TaskId, TaskSeq, ThreadId, UpstreamName, WatchId, WorkflowId};
 use crate::model::message::{MessageHead, NewMessage, Status};
@@ -42,6 +43,7 @@ pub(super) struct Tables {
     /// Snapshots by name.
     pub(super) breakers: BTreeMap<String, String>,
     pub(super) groups: BTreeMap<String, GroupRow>,
+    pub(super) alerts: BTreeMap<Key, Alert>,
     pub(super) tasks: BTreeMap<TaskSeq, Task>,
     pub(super) inputs: BTreeMap<TaskSeq, TaskInput>,
     pub(super) results: BTreeMap<TaskSeq, TaskResult>,
@@ -103,6 +105,7 @@ impl FakeRows {
                 .collect(),
             pools: tables.pools.values().filter(|row| row.status != PoolStatus::Stopped).cloned().collect(),
             groups: tables.groups.values().cloned().collect(),
+            alerts: tables.alerts.values().cloned().collect(),
             tasks: tables.tasks.values().filter(|task| !task.status.is_final()).cloned().collect(),
             dependencies: tables.dependencies.iter().filter(|(seq, needs)| open(seq) && open(needs)).copied().collect(),
         }
@@ -139,6 +142,11 @@ impl FakeRows {
             Write::PutPool(row) => drop(tables.pools.insert(row.id.clone(), row)),
             Write::PutGroup(row) => drop(tables.groups.insert(row.name.clone(), row)),
             Write::DeleteGroup(name) => drop(tables.groups.remove(&name)),
+            Write::PutAlert(alert) => {
+                let new = tables.alerts.insert(alert.key(), *alert).is_none();
+                self.refuse_unless(new, "raised alert");
+            }
+            Write::DeleteAlert(key) => drop(tables.alerts.remove(&key)),
             Write::DeletePool(id) => drop(tables.pools.remove(&id)),
             Write::PutUpstream(row) => drop(tables.upstreams.insert(row.name.clone(), row)),
             Write::DeleteUpstream(name) => {

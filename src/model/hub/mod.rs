@@ -4,9 +4,11 @@
 //! publishes, in that order, and says [`Hub::committed`]. When persisting fails the hub is rebuilt from the store with
 //! [`Hub::restore`].
 
+mod alerts;
 mod asking;
 mod closing;
 mod dependencies;
+mod effects;
 mod ending;
 mod holding;
 mod listening;
@@ -34,21 +36,22 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+use super::alert::{Look, Rule};
 use super::breaker::{BreakerChange, Hold};
-use super::command::{Command, HubStatus, Refusal, Reply, Written};
+use super::command::{Command, HubStatus, Reply, Written};
 use super::event::{Body, Event};
-use super::id::{AskId, PoolId, TaskId, TaskSeq, Token, UpstreamName};
+use super::id::{AskId, PoolId, TaskSeq, Token, UpstreamName};
 use super::limits;
-use super::measure::Measure;
 use super::pool::{Pool, Worker};
 use super::rows::{Change, Rows, RowsError, Snapshot, Write};
 use super::task::{OnCrash, Process, Report};
-use super::upstream::{PollReport, Upstream, UpstreamRow};
+use super::upstream::{PollReport, Upstream};
 use crate::clock::{Now, Tick};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use effects::{Cancel, Effects, PollerOrder, Run, Stop};
 pub use holding::breaker_name;
 pub use upstreams::upstream_breaker_name;
 
@@ -112,86 +115,12 @@ pub enum Input {
         upstream: UpstreamName,
         change: BreakerChange,
     },
+    /// These are the rules for alerts, from here on.
+    AlertRules(Vec<Rule>),
+    /// What they are about has been read.
+    Looked(Arc<Look>),
     /// Nothing more is dispatched; the daemon is stopping.
     Stopping,
-}
-
-/// A task to be run by a worker, once its claim is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
-    pub seq: TaskSeq,
-    pub id: TaskId,
-    pub token: Token,
-    pub attempt: u32,
-    pub pool: PoolId,
-    pub slot: u8,
-    pub timeout: Duration,
-    /// Whether somebody reads the answer while it is being written.
-    pub progress: bool,
-    /// Whether its prompt may name results of earlier tasks: it belongs to a workflow.
-    pub refers: bool,
-}
-
-/// A running attempt that is to be ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cancel {
-    pub pool: PoolId,
-    pub slot: u8,
-    pub token: Token,
-    pub stop: Stop,
-}
-
-/// Why an attempt is to be ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    Cancelled,
-    Stuck,
-}
-
-/// What a poller is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PollerOrder {
-    /// Come into being; it polls by schedule if the row says so.
-    Begin(Box<UpstreamRow>),
-    /// Cease to be.
-    End,
-    /// Poll by schedule.
-    Start,
-    Stop,
-    /// One cycle now.
-    Poll,
-    /// Close the breaker.
-    Reset,
-}
-
-/// What should happen after a batch, in the order of the fields.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// Applied as each step ends, so that the next one reads them.
-    pub writes: Vec<Write>,
-    pub events: Vec<Event>,
-    pub replies: Vec<(AskId, Result<Reply, Refusal>)>,
-    /// Pools whose threads are to be started; the outcome comes back as [`Input::Staffed`].
-    pub staff: Vec<(PoolId, Option<AskId>)>,
-    pub runs: Vec<Run>,
-    /// Pools whose threads are to end; they have nothing to do.
-    pub dismissed: Vec<PoolId>,
-    /// Running attempts that are to be ended.
-    pub cancels: Vec<Cancel>,
-    /// Pools whose executor's breaker is to let one task through.
-    pub breakers_tried: Vec<PoolId>,
-    /// What pollers are to do, in this order.
-    pub pollers: Vec<(UpstreamName, PollerOrder)>,
-    pub stop: bool,
-    /// For statistics only.
-    pub measures: Vec<Measure>,
-}
-
-impl Effects {
-    /// Whether there is something to commit.
-    pub fn must_persist(&self) -> bool {
-        !self.writes.is_empty() || !self.events.is_empty()
-    }
 }
 
 /// What the owner of the hub may choose.
@@ -231,6 +160,9 @@ pub struct Hub {
     tasks: tasks::Tasks,
     workflows: workflows::Workflows,
     upstreams: BTreeMap<UpstreamName, Upstream>,
+    /// Upstreams as they were before this batch has switched, reset or removed them, or heard of their breakers.
+    upstreams_before: BTreeMap<UpstreamName, Upstream>,
+    alerts: alerts::Alerts,
     /// How much the running tasks have written.
     written: HashMap<TaskSeq, Written>,
     /// When which busy worker counts as stuck, unless something is heard of it.
@@ -263,6 +195,8 @@ impl Hub {
             tasks: tasks::Tasks::default(),
             workflows: workflows::Workflows::default(),
             upstreams: BTreeMap::new(),
+            upstreams_before: BTreeMap::new(),
+            alerts: alerts::Alerts::default(),
             written: HashMap::new(),
             quiet: HashMap::new(),
             round_robin: 0,
@@ -292,6 +226,7 @@ impl Hub {
         self.restore_tasks(now, snapshot.tasks, &snapshot.dependencies);
         self.restore_workflows(snapshot.workflows, &snapshot.workflow_tasks);
         self.restore_upstreams(snapshot.upstreams, snapshot.totals);
+        self.restore_alerts(snapshot.alerts);
         self.restore_watches(now, snapshot.next_watch_id, snapshot.watches);
     }
 
@@ -301,6 +236,7 @@ impl Hub {
         self.groups_committed();
         self.workers_before.clear();
         self.holds_before.clear();
+        self.upstreams_before.clear();
         self.pools_closed.clear();
     }
 
@@ -325,6 +261,8 @@ impl Hub {
             Input::UpstreamBreakerChanged { upstream, change } => {
                 self.upstream_breaker_changed(now, &upstream, change, out);
             }
+            Input::AlertRules(rules) => self.set_alert_rules(now, rules, out),
+            Input::Looked(look) => self.looked(now, &look, out),
             Input::Stopping => self.stop_dispatching(),
         }
         Ok(())
@@ -339,13 +277,14 @@ impl Hub {
         out: &mut Effects,
     ) -> Result<(), RowsError> {
         let answer = match command {
-            Command::Status => Some(Ok(Reply::Status(self.status()))),
+            Command::Status => Some(Ok(Reply::Status { hub: self.status(), alerts: self.list_alerts() })),
+            Command::ListAlerts => Some(Ok(Reply::Alerts(self.list_alerts()))),
             Command::Stop => {
                 out.stop = true;
                 Some(Ok(Reply::Done))
             }
-            Command::ListPools => Some(Ok(Reply::Pools(self.pools.values().map(Pool::view).collect()))),
-            Command::Metrics => Some(Ok(Reply::Metrics(self.pools.values().map(Pool::view).collect()))),
+            Command::ListPools => Some(Ok(Reply::Pools(self.pool_views()))),
+            Command::Metrics => Some(Ok(Reply::Metrics(self.pool_views()))),
             Command::PoolHealth { id } => Some(self.pool_health(id.as_ref())),
             Command::ShowPool { id } => Some(self.show_pool(&id)),
             // The store is brought up to date before the reply goes out; there is nothing to decide.

@@ -8,7 +8,7 @@ use crate::model::command::{Code, Refusal, Reply};
 use crate::model::event::Body;
 use crate::model::id::{AskId, PoolId};
 use crate::model::limits::POOLS_MAX;
-use crate::model::pool::{Pool, PoolRow, PoolStatus, Worker};
+use crate::model::pool::{Pool, PoolRow, PoolStatus, PoolView, Worker};
 use crate::model::rows::{Rows, RowsError, Write};
 use crate::model::task::{Reason, TaskResult, TaskStatus};
 
@@ -58,6 +58,11 @@ impl Hub {
 
     pub fn pool_row(&self, id: &PoolId) -> Option<&PoolRow> {
         self.pools.get(id).map(|pool| &pool.row)
+    }
+
+    /// All pools as they are.
+    pub fn pool_views(&self) -> Vec<PoolView> {
+        self.pools.values().map(Pool::view).collect()
     }
 
     pub(super) fn show_pool(&self, id: &PoolId) -> Answer {

@@ -2,9 +2,11 @@
 //!
 //! `CLAUDE_COMMS_SIM_SEED` replays one history, `CLAUDE_COMMS_SIM_STEPS` says how many inputs there are to be in all.
 
+mod alerting;
 mod holding;
 mod inputs;
 mod oracle;
+mod polling;
 mod random;
 mod workflows;
 mod world;
@@ -100,6 +102,9 @@ fn everything_happens() {
     }
     let wanted = [
         "Asked",
+        "alert cleared",
+        "alert gone",
+        "alert raised",
         "Deleted",
         "Done",
         "Pool",
@@ -137,6 +142,11 @@ fn everything_happens() {
         "task failed not_started",
         "task failed stuck",
         "task failed timeout",
+        "upstream CLOSED",
+        "upstream HALF_OPEN",
+        "upstream OPEN",
+        "upstream polled",
+        "Upstream",
         "watch complete",
         "watch expired",
         "watch failed",
@@ -166,6 +176,12 @@ fn planted_faults_are_found() {
         (Fault::ShrinksAtOnce, &["shrunk"]),
         (Fault::EndsWorkflowsEarly, &["workflow"]),
         (Fault::IgnoresHolds, &["held"]),
+        (Fault::RaisesUnheld, &["alert"]),
+        (Fault::KeepsFailedAlerts, &["alert"]),
+        (Fault::ForgetsAlerts, &["alert"]),
+        (Fault::LosesOrders, &["pollers"]),
+        (Fault::KeepsFailedTotals, &["total"]),
+        (Fault::KeepsFailedBreakers, &["upstream"]),
         (Fault::RunsCompletedAgain, &["again", "final", "disagree"]),
     ];
     for (fault, expected) in planted {

@@ -1,5 +1,6 @@
 //! Scripts in virtual time: what is done to the hub, and what becomes of it. Here is what they have in common.
 
+mod alerts;
 mod asks;
 mod dependencies;
 mod failures;

@@ -28,6 +28,7 @@ impl Hub {
         totals: Vec<(UpstreamName, String, CounterFold)>,
     ) {
         let mut before = std::mem::take(&mut self.upstreams);
+        before.append(&mut self.upstreams_before);
         for row in rows {
             // What its poller has told is a fact of this process, not of the store.
             let mut upstream = before.remove(&row.name).unwrap_or_else(|| Upstream::new(row.clone()));
@@ -40,6 +41,13 @@ impl Hub {
                 upstream.totals.insert(metric, total);
             }
         }
+    }
+
+    /// That one, to be changed: should the batch fail, it is again as it is now.
+    fn upstream_mut(&mut self, name: &UpstreamName) -> Result<&mut Upstream, Refusal> {
+        let upstream = self.upstreams.get_mut(name).ok_or_else(|| no_upstream(name))?;
+        self.upstreams_before.entry(name.clone()).or_insert_with(|| upstream.clone());
+        Ok(upstream)
     }
 
     /// The upstreams as they are, for whoever starts their pollers.
@@ -69,8 +77,7 @@ impl Hub {
     }
 
     pub(super) fn remove_upstream(&mut self, name: &UpstreamName, out: &mut Effects) -> Answer {
-        let upstream = self.upstreams.get(name).ok_or_else(|| no_upstream(name))?;
-        if upstream.row.configured {
+        if self.upstream_mut(name)?.row.configured {
             let message = format!("upstream {name} stands in the configuration; remove it there, or stop it");
             return Err(Refusal::new(Code::Conflict, message));
         }
@@ -86,7 +93,7 @@ impl Hub {
 
     /// Switches the schedule, which stays so over restarts.
     pub(super) fn set_polling(&mut self, name: &UpstreamName, polling: bool, out: &mut Effects) -> Answer {
-        let upstream = self.upstreams.get_mut(name).ok_or_else(|| no_upstream(name))?;
+        let upstream = self.upstream_mut(name)?;
         if upstream.row.polling != polling {
             upstream.row.polling = polling;
             upstream.next_poll_at = None;
@@ -115,7 +122,7 @@ impl Hub {
 
     /// Closes its breaker.
     pub(super) fn reset_upstream(&mut self, now: Now, name: &UpstreamName, out: &mut Effects) -> Answer {
-        let upstream = self.upstreams.get_mut(name).ok_or_else(|| no_upstream(name))?;
+        let upstream = self.upstream_mut(name)?;
         let from = std::mem::replace(&mut upstream.breaker, BreakerState::Closed);
         upstream.retry_at = None;
         out.pollers.push((name.clone(), PollerOrder::Reset));
@@ -135,7 +142,7 @@ impl Hub {
         change: BreakerChange,
         out: &mut Effects,
     ) {
-        let Some(upstream) = self.upstreams.get_mut(name) else { return };
+        let Ok(upstream) = self.upstream_mut(name) else { return };
         let before = std::mem::replace(&mut upstream.breaker, change.to);
         upstream.retry_at = change.wait.map(|wait| now.wall.after(wait));
         let stored = upstream_breaker_name(name);

@@ -3,6 +3,7 @@
 use super::*;
 use crate::ports::Reader;
 use crate::store::schema::VERSION;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Seek, SeekFrom, Write as _};
 use std::os::unix::fs::PermissionsExt;
@@ -151,7 +152,8 @@ fn a_newer_file_is_refused() {
 /// Version 1 is what a new file has without the steps since.
 fn back_to_version_1(db: &Connection) {
     db.execute_batch(
-        "DROP TABLE breakers; DROP TABLE upstreams; DROP TABLE counters; DROP TABLE samples; PRAGMA user_version = 1;",
+        "DROP TABLE breakers; DROP TABLE upstreams; DROP TABLE counters; DROP TABLE samples; DROP TABLE alerts;
+         PRAGMA user_version = 1;",
     )
     .unwrap();
 }
@@ -176,6 +178,30 @@ fn an_older_file_is_copied_and_then_brought_up_to_date() {
     assert_eq!(version(&bench.foreign()), VERSION);
     assert_eq!(bench.store.breakers().unwrap(), []);
     assert!(prepare(&path).unwrap().warnings.is_empty());
+}
+
+/// Every table and index that version 3 has, as that version itself wrote them down.
+const VERSION_3: &str = include_str!("version_3.sql");
+
+#[test]
+fn a_file_of_the_version_before_keeps_what_it_has_and_gets_a_place_for_alerts() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("messages.db");
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch(VERSION_3).unwrap();
+    drop(db);
+    let mut bench = Bench { store: prepare(&path).unwrap().store, directory };
+    let copy = Connection::open(bench.directory.path().join("messages.db.v3")).unwrap();
+    let has_alerts = |db: &Connection| {
+        db.query_row("SELECT count(*) FROM sqlite_master WHERE name = 'alerts'", [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    assert_eq!((has_alerts(&copy), has_alerts(&bench.foreign())), (0, 1));
+    let snapshot = bench.store.snapshot().unwrap();
+    assert_eq!((snapshot.seq, snapshot.pools.len(), snapshot.upstreams.len()), (6, 1, 3));
+    assert_eq!((snapshot.totals.len(), snapshot.alerts), (1, Vec::new()));
+    assert_eq!(bench.store.modules().unwrap().len(), 2);
+    assert_eq!(bench.store.breakers().unwrap().len(), 1);
 }
 
 #[test]
@@ -205,6 +231,29 @@ fn a_breaker_is_kept_by_its_name() {
         Write::DeleteBreaker("b".into()),
     ]);
     assert_eq!(bench.store.breakers().unwrap(), [row("a", "1 open 4")]);
+}
+
+#[test]
+fn an_alert_that_is_raised_is_kept_by_its_rule_and_series() {
+    use crate::model::alert::{Alert, Bound};
+    let mut bench = Bench::new();
+    let alert = |pool: &str, bound| Alert {
+        rule: "r".into(),
+        metric: "m".into(),
+        labels: [("pool".to_owned(), pool.to_owned()), ("a".to_owned(), "\"ä\"".to_owned())]
+            .into_iter()
+            .collect::<BTreeMap<_, _>>()
+            .into(),
+        bound,
+        value: f64::MAX,
+        since: Timestamp::from_micros(12_500_000),
+        raised_at: Timestamp::from_micros(13_500_001),
+    };
+    let kept = [alert("x", Bound::Above(0.1)), alert("y", Bound::Below(-1e300))];
+    let gone = alert("z", Bound::Above(1.0));
+    let put = |alert: &Alert| Write::PutAlert(Box::new(alert.clone()));
+    bench.write(&[put(&gone), put(&kept[1]), put(&kept[0]), Write::DeleteAlert(gone.key())]);
+    assert_eq!(bench.store.snapshot().unwrap().alerts, kept);
 }
 
 #[test]

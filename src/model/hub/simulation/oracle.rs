@@ -132,9 +132,12 @@ impl Oracle {
                 Body::PoolStatus { pool, .. } => ("pool", pool.to_string(), 0),
                 Body::WorkerStatus { pool, slot, .. } => ("worker", pool.to_string(), *slot),
                 Body::MessageContent { message_id, .. } => ("message", message_id.to_string(), 0),
+                Body::UpstreamPolled { upstream, .. } => ("upstream", upstream.to_string(), 0),
                 // A pool of the same name that comes later begins anew.
                 Body::PoolClosed { pool, .. } => {
-                    self.shown.retain(|(kind, id, _), _| *kind == "message" || id.as_str() != pool.as_str());
+                    self.shown.retain(|(kind, id, _), _| {
+                        matches!(*kind, "message" | "upstream") || id.as_str() != pool.as_str()
+                    });
                     continue;
                 }
                 _ => continue,
@@ -421,6 +424,8 @@ fn check_agreement(driver: &Driver) -> Verdict {
     let indexes = stored.by_message == known.by_message && stored.by_task == known.by_task;
     ensure(indexes && stored.unresolved == known.unresolved, || "disagree: indexes of watches".to_owned())?;
     super::workflows::check_agreement(&fresh, hub)?;
+    super::alerting::check_agreement(&fresh, hub)?;
+    super::polling::check_agreement(&fresh, hub)?;
     check_pools(&fresh, hub)
 }
 

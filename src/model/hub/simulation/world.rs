@@ -1,8 +1,10 @@
 //! Everything around the hub, played by a dice: clients, workers, other programs, clocks, disks, and kill -9.
 
+use super::alerting::Watchful;
 use super::holding::Held;
 use super::inputs::pool_row;
 use super::oracle::{Oracle, Verdict, result_of};
+use super::polling::Polling;
 use super::random::Random;
 use crate::clock::{Clock, Timestamp};
 use crate::model::command::{Command, Written};
@@ -23,6 +25,10 @@ pub(super) struct World {
     /// What each worker thread holds; it runs the first.
     pub(super) workers: BTreeMap<(PoolId, u8), VecDeque<Run>>,
     pub(super) held: Held,
+    pub(super) watchful: Watchful,
+    pub(super) polling: Polling,
+    /// Whether the last batch was written.
+    pub(super) is_well: bool,
     /// What was reported already, and may be once more.
     pub(super) reported: Vec<Input>,
     pub(super) tasks: Vec<TaskId>,
@@ -49,6 +55,9 @@ impl World {
             oracle: Oracle::default(),
             workers: BTreeMap::new(),
             held: Held::default(),
+            watchful: Watchful::new(seed),
+            polling: Polling::new(seed),
+            is_well: true,
             reported: Vec::new(),
             tasks: Vec::new(),
             workflows: Vec::new(),
@@ -78,6 +87,8 @@ impl World {
         for _ in 0..count {
             inputs.extend(self.input(&forgettable));
         }
+        inputs.extend(self.look());
+        inputs.extend(self.poll());
         self.forgettable.extend(forgettable);
         self.driver.hire_fails = self.random.percent(60).then(|| "no more threads".to_owned());
         let fate = self.fate();
@@ -111,9 +122,14 @@ impl World {
         }
     }
 
-    fn batch(&mut self, inputs: Vec<Input>, fate: Fate) -> Verdict {
+    pub(super) fn batch(&mut self, inputs: Vec<Input>, fate: Fate) -> Verdict {
         let committed = self.driver.batch_with(inputs, fate);
         self.driver.rows.reads_left = None;
+        self.is_well = committed;
+        if committed {
+            self.follow_alerts()?;
+            self.follow_upstreams()?;
+        }
         self.hand_out()?;
         self.oracle.check(&mut self.driver, committed)
     }
@@ -188,9 +204,11 @@ impl World {
         self.oracle.crashed();
         self.driver.crash();
         self.breakers_taken_over();
+        self.upstreams_taken_over();
         self.driver.answers.clear();
         self.hand_out()?;
-        self.oracle.check(&mut self.driver, true)
+        self.oracle.check(&mut self.driver, true)?;
+        self.alerts_taken_over()
     }
 
     /// An orderly stop: what runs is interrupted and loses nothing, then another daemon starts.
@@ -219,7 +237,7 @@ impl World {
             self.batch(vec![input], Fate::Committed)?;
         }
         for _ in 0..DRAIN_BATCHES_MAX {
-            let mut reports = Vec::new();
+            let mut reports = self.poll_owed();
             while let Some(worker) = self.busy_worker() {
                 reports.extend(self.finish(&worker, Ending::Succeeded));
             }

@@ -151,6 +151,30 @@ fn a_breaker_is_told_stored_and_reset() {
     assert_eq!(desk.facts(), ["upstream.breaker_changed", "upstream.breaker_changed"]);
 }
 
+/// Whether it was told is for the store to say, not for what a batch that failed has left in memory.
+#[test]
+fn a_change_of_a_breaker_is_told_by_the_batch_after_one_that_failed() {
+    let mut desk = polled_desk();
+    let (from, to) = (BreakerState::Closed, BreakerState::Open);
+    let stands = Stands { state: to, wait: SECOND };
+    let change = BreakerChange { from, to, wait: Some(SECOND), stands, snapshot: "open".to_owned() };
+    for fate in [Fate::CommitFails, Fate::NothingWorks] {
+        desk.batch_with(vec![Input::UpstreamBreakerChanged { upstream: name(), change: change.clone() }], fate);
+        desk.batch(Vec::new());
+        assert_eq!(desk.facts(), ["upstream.breaker_changed"]);
+        // Nor is one closed that nobody could be told of.
+        for command in [Command::ResetUpstream { name: name() }, Command::RemoveUpstream { name: name() }] {
+            let (ask, input) = desk.question(command);
+            desk.batch_with(vec![input], fate);
+            desk.batch(Vec::new());
+            assert_eq!(refusal(&desk, ask), Some(Code::Busy));
+            assert_eq!(shown(&mut desk).breaker, BreakerState::Open);
+        }
+        desk.ask(Command::ResetUpstream { name: name() });
+        assert_eq!(desk.facts(), ["upstream.breaker_changed"]);
+    }
+}
+
 #[test]
 fn what_is_removed_is_gone_with_all_that_was_kept_of_it() {
     let mut desk = polled_desk();
