@@ -16,6 +16,9 @@ pub mod http;
 pub mod mcp;
 pub mod upstream;
 
+#[cfg(feature = "otlp")]
+pub mod otlp;
+
 pub mod model;
 pub mod ports;
 
@@ -31,3 +34,7 @@ pub mod store;
 pub mod workflow_file;
 
 pub mod cli;
+
+// What tests of the library and of the binary have in common speaks of the library by its name.
+#[cfg(test)]
+extern crate self as claude_comms;
