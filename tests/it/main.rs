@@ -16,4 +16,5 @@ mod scaling;
 mod tasks;
 mod upstreams;
 mod web;
+mod web_catching_up;
 mod workflows;
