@@ -17,4 +17,5 @@ mod tasks;
 mod upstreams;
 mod web;
 mod web_catching_up;
+mod web_floods;
 mod workflows;
