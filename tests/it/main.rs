@@ -18,4 +18,5 @@ mod upstreams;
 mod web;
 mod web_catching_up;
 mod web_floods;
+mod web_resume;
 mod workflows;
