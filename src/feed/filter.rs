@@ -2,6 +2,7 @@
 
 use crate::model::event::Severity;
 use crate::ports::StoredEvent;
+use std::sync::Arc;
 
 /// Most channels, and most event names, that one subscriber may name.
 const NAMES_MAX: usize = 1_000;
@@ -11,7 +12,8 @@ const CHANNEL_BYTES_MAX: usize = 320;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
     channels: Vec<Channel>,
-    names: Vec<String>,
+    /// Shared: a subscriber has a filter for each of its channels, all with the same names.
+    names: Arc<[String]>,
     /// `None`: all of them.
     least: Option<Severity>,
 }
@@ -34,7 +36,8 @@ impl Filter {
     ///
     /// # Errors
     /// A sentence saying which channel is none.
-    pub fn new(channels: Vec<String>, names: Vec<String>) -> Result<Filter, String> {
+    pub fn new(channels: Vec<String>, names: impl Into<Arc<[String]>>) -> Result<Filter, String> {
+        let names = names.into();
         if channels.len().max(names.len()) > NAMES_MAX {
             return Err(format!("more than {NAMES_MAX} channels or events"));
         }
@@ -49,8 +52,8 @@ impl Filter {
     }
 
     pub fn lets_through(&self, event: &StoredEvent) -> bool {
-        (self.names.is_empty() || self.names.iter().any(|name| **name == *event.name))
-            && (self.channels.is_empty() || self.channels.iter().any(|channel| channel.has(event)))
+        (self.channels.is_empty() || self.channels.iter().any(|channel| channel.has(event)))
+            && (self.names.is_empty() || self.names.iter().any(|name| **name == *event.name))
             && self.least.is_none_or(|least| event.severity() >= least)
     }
 }

@@ -85,8 +85,9 @@ impl Connection {
         }
     }
 
-    pub(super) fn is_session(&self) -> bool {
-        matches!(self, Connection::Session(_))
+    /// Whether it takes one of the places that there are for WebSockets.
+    pub(super) fn takes_a_place(&self) -> bool {
+        matches!(self, Connection::Session(session) if !session.is_turned_away)
     }
 
     /// Microseconds between two deliveries; `None` for whoever follows nothing.

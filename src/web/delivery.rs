@@ -66,7 +66,11 @@ impl Batch {
         let Some((seq, end)) = self.ends.get(under_way) else { return (self.to, Bytes::new()) };
         let begin = under_way.checked_sub(1).map_or(0, |before| self.ends[before].1);
         // Between two frames: what comes next was not begun.
-        if bytes == begin { (seq - 1, Bytes::new()) } else { (*seq, self.bytes.slice(bytes..*end)) }
+        if bytes == begin {
+            return (seq - 1, Bytes::new());
+        }
+        // A copy: a slice would keep the whole batch for as long as this one reader stalls.
+        (*seq, Bytes::copy_from_slice(&self.bytes[bytes..*end]))
     }
 }
 

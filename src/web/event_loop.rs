@@ -140,9 +140,9 @@ impl EventLoop {
     /// One connection's turn.
     fn visit(&mut self, id: usize, time: bool) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let was_session = connection.is_session();
+        let had_a_place = connection.takes_a_place();
         let fate = connection.turn(time, &mut self.shared, self.sessions, id);
-        self.sessions += usize::from(!was_session && connection.is_session());
+        self.sessions += usize::from(!had_a_place && connection.takes_a_place());
         self.settle(id, fate);
     }
 
@@ -194,7 +194,7 @@ impl EventLoop {
             let _ = self.poll.registry().deregister(stream);
             let _ = stream.shutdown(Shutdown::Both);
         }
-        if connection.is_session() {
+        if connection.takes_a_place() {
             self.sessions -= 1;
             self.shared.meters.connections.set(self.sessions as f64);
         }
@@ -215,7 +215,11 @@ impl EventLoop {
             let Some(listener) = &self.listener else { return };
             match listener.accept() {
                 Ok((stream, peer)) => self.add(stream, peer.ip()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // All are in who wanted to be: the next complaint is another one.
+                    self.has_complained = false;
+                    return;
+                }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if !std::mem::replace(&mut self.has_complained, true) {
@@ -230,7 +234,6 @@ impl EventLoop {
     }
 
     fn add(&mut self, mut stream: mio::net::TcpStream, peer: std::net::IpAddr) {
-        self.has_complained = false;
         let id = self.next_id;
         let is_full = self.connections.len() >= self.shared.settings.connections_max + HTTP_MAX;
         let both = Interest::READABLE | Interest::WRITABLE;

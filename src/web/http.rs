@@ -19,6 +19,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a peer that was answered for the last time has to hang up.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 const READ_BYTES: usize = 4 << 10;
+/// Of a peer that was answered for the last time, thrown away before others have their turn.
+const DISCARDS_A_TURN_MAX: usize = 4;
 /// Requests that are answered before others have their turn.
 const REQUESTS_A_TURN_MAX: usize = 16;
 
@@ -56,6 +58,8 @@ pub(super) struct Http {
     pub(super) writable: bool,
     /// Whole requests may be left that have come already.
     has_more: bool,
+    /// The peer says nothing more; what it has asked for is still answered.
+    has_ended: bool,
     due: Tick,
 }
 
@@ -71,6 +75,7 @@ impl Http {
             readable: true,
             writable: true,
             has_more: false,
+            has_ended: false,
             due: shared.now.tick.after(shared.settings.handshake_timeout),
         }
     }
@@ -118,9 +123,12 @@ impl Http {
                 Stage::Reading => {}
             }
             let was_empty = self.input.is_empty();
-            let has_ended = self.read()?;
+            self.read()?;
             match parse(&self.input) {
-                Parsed::Partial if has_ended => return Ok(Next::Fate(Fate::Gone)),
+                Parsed::Partial if self.has_ended => {
+                    self.stage = Stage::Ending;
+                    self.due = shared.now.tick.after(LEAVE_TIMEOUT);
+                }
                 Parsed::Partial => {
                     if was_empty && !self.input.is_empty() {
                         self.due = shared.now.tick.after(shared.settings.handshake_timeout);
@@ -140,23 +148,22 @@ impl Http {
         Ok(Next::Fate(Fate::Stays))
     }
 
-    /// Returns whether the peer has hung up.
-    fn read(&mut self) -> io::Result<bool> {
-        let Some(stream) = &mut self.stream else { return Ok(true) };
+    fn read(&mut self) -> io::Result<()> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
         while self.readable && self.input.len() < HEAD_BYTES_MAX {
             let old = self.input.len();
             self.input.resize(old + READ_BYTES, 0);
             let read = stream.read(&mut self.input[old..]);
             self.input.truncate(old + read.as_ref().copied().unwrap_or(0));
             match read {
-                Ok(0) => return Ok(true),
+                Ok(0) => (self.has_ended, self.readable) = (true, false),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
                 Err(error) => return Err(error),
             }
         }
-        Ok(false)
+        Ok(())
     }
 
     /// After the last answer: what still comes is thrown away, so that the answer is not broken off.
@@ -167,14 +174,15 @@ impl Http {
         {
             let _ = stream.shutdown(Shutdown::Write);
         }
-        while self.readable {
-            if self.read()? {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+        for _ in 0..DISCARDS_A_TURN_MAX {
+            self.read()?;
             self.input.clear();
+            if !self.readable {
+                self.input = Vec::new();
+                break;
+            }
         }
-        self.input = Vec::new();
-        Ok(())
+        if self.has_ended && self.outbox.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -5,6 +5,7 @@ use crate::model::event::{Publication, Severity};
 use crate::model::limits::PUBLISHED_BYTES_MAX;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// Of our requests; a client that asks for more flushes than that wants every event at once.
 const RATE_HZ_MAX: f64 = 1000.0;
@@ -147,9 +148,10 @@ fn subscribe(data: &Map<String, Value>) -> Result<Subscribe, Fault> {
     let channels = channels(data)?;
     let events = match data.get("events") {
         None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>(),
         Some(_) => return Err(Fault::new("DECODE_ERROR", "data.events must be an array of names")),
     };
+    let events: Arc<[String]> = events.into();
     let least = match data.get("min_severity").and_then(Value::as_str) {
         None => None,
         Some(word) => Some(
@@ -158,7 +160,7 @@ fn subscribe(data: &Map<String, Value>) -> Result<Subscribe, Fault> {
         ),
     };
     let filter = |channel: &String| {
-        let filter = Filter::new(vec![channel.clone()], events.clone());
+        let filter = Filter::new(vec![channel.clone()], Arc::clone(&events));
         let filter = filter.map_err(|message| Fault::new("INVALID_CHANNEL", message))?;
         Ok(match least {
             Some(least) => filter.at_least(least),

@@ -52,7 +52,9 @@ pub(super) fn rights(head: &Head, peer: IpAddr, settings: &Settings) -> Rights {
 }
 
 fn turned_away(head: &Head, settings: &Settings) -> Option<Response> {
-    let host = head.text(header::HOST).unwrap_or("localhost");
+    // One that is no text is no name of ours; only who speaks HTTP/1.0 may leave it out.
+    let is_given = head.headers.contains_key(header::HOST);
+    let host = head.text(header::HOST).unwrap_or(if is_given { "" } else { "localhost" });
     if !settings.welcome.is_host(host) {
         let sentence = "this is no name of this machine; name it in [web] allowed_hosts if it is";
         return Some(Response::sentence(403, sentence));
@@ -112,6 +114,7 @@ mod tests {
             ("GET / HTTP/1.1; Host: localhost:8690", "200"),
             ("HEAD / HTTP/1.1; Host: 127.0.0.1", "200"),
             ("GET / HTTP/1.1; Host: evil.example", "403"),
+            ("GET / HTTP/1.1; Host: évil.example", "403"),
             ("GET /metrics HTTP/1.1; Host: localhost", "metrics"),
             ("GET /metrics HTTP/1.1; Host: localhost; Origin: http://evil.example", "403"),
             ("GET /metrics HTTP/1.1; Host: localhost; Origin: null", "403"),

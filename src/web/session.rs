@@ -28,8 +28,11 @@ pub(super) const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// Held for each connection all the time; a larger message gets its room while it comes.
 const READ_BYTES: usize = 512;
 const CHANNELS_MAX: usize = 1_000;
-/// Messages that are taken from a connection before others have their turn.
+/// Messages, and bytes, that are taken from a connection before others have their turn.
 const MESSAGES_A_TURN_MAX: usize = 64;
+const READ_A_TURN_BYTES_MAX: usize = 16 << 10;
+/// Late subscriptions that are caught up with one after the other, before another is heard of.
+const CATCHING_UP_MAX: usize = 64;
 /// How long a peer has to take its leave.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Wrong tokens before a connection is closed.
@@ -85,6 +88,8 @@ pub(super) struct Session {
     id: usize,
     socket: WebSocket<Wire>,
     outbox: Outbox,
+    /// There was no room; it is only told so.
+    pub(super) is_turned_away: bool,
     rights: Rights,
     /// Nothing is told before a token was shown.
     greeted: bool,
@@ -119,6 +124,7 @@ impl Session {
             id,
             socket: WebSocket::from_partially_read(wire, early, Role::Server, Some(config)),
             outbox: Outbox::default(),
+            is_turned_away: false,
             rights,
             greeted: false,
             subscriptions: Vec::new(),
@@ -148,6 +154,7 @@ impl Session {
 
     /// There is no room: it is told when it is likely to be.
     pub(super) fn turn_away(&mut self, handshake: Bytes, shared: &Shared) {
+        self.is_turned_away = true;
         self.outbox.push(handshake);
         self.close(CloseCode::Again, "there are as many connections as there may be", shared);
     }
@@ -190,8 +197,7 @@ impl Session {
 
     /// While something is being found out for it, or it does not take what it is told, nothing more is taken from it.
     fn is_busy(&self) -> bool {
-        let asked = matches!(self.awaited, Some(Awaited::Answer { .. } | Awaited::Subscribe { .. }));
-        asked || self.outbox.is_full()
+        self.awaited.is_some() || self.outbox.is_full() || self.catching_up.len() >= CATCHING_UP_MAX
     }
 
     /// Reads what has come and writes what can go; events only when it is `time` for them.
@@ -210,6 +216,7 @@ impl Session {
             return self.discard();
         }
         let mut left = MESSAGES_A_TURN_MAX;
+        self.socket.get_mut().ration = READ_A_TURN_BYTES_MAX;
         while self.readable && left > 0 && !self.is_busy() {
             left -= 1;
             let message = self.socket.read();
@@ -222,7 +229,7 @@ impl Session {
                 Err(error) => self.troubled(error, shared)?,
             }
             self.collect();
-            if matches!(self.closing, Closing::Deaf(_)) {
+            if matches!(self.closing, Closing::Deaf(_)) || self.socket.get_ref().ration == 0 {
                 break;
             }
         }
@@ -238,7 +245,8 @@ impl Session {
     fn troubled(&mut self, error: Error, shared: &Shared) -> io::Result<()> {
         let code = match error {
             Error::Io(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.readable = false;
+                // Without a ration left it is others' turn, and there may be more.
+                self.readable = self.socket.get_ref().ration == 0;
                 return Ok(());
             }
             Error::Io(error) => return Err(error),
@@ -396,8 +404,12 @@ impl Session {
         } else if from < self.seq {
             let (filters, channels) = (subscribe.filters.clone(), subscribe.channels.clone());
             self.catching_up.push_back(CatchUp { filters, channels, seq: from, until: self.seq });
+        } else if from > self.seq {
+            // The others are further behind: they are told up to there of what the new one has heard already.
+            let (channels, filters) = self.followed();
+            self.catching_up.push_back(CatchUp { filters, channels, seq: self.seq, until: from });
+            self.seq = from;
         }
-        let from = from.min(self.seq);
         for (channel, filter) in subscribe.channels.iter().zip(&subscribe.filters) {
             let subscription = Subscription {
                 channel: channel.clone(),
@@ -432,11 +444,19 @@ impl Session {
 
     fn unsubscribe(&mut self, channels: &[String], event: &str, correlation: &Value, shared: &mut Shared) {
         self.subscriptions.retain(|subscription| !channels.contains(&subscription.channel));
-        self.catching_up.retain(|behind| !behind.channels.iter().all(|channel| channels.contains(channel)));
+        self.catching_up.retain_mut(|behind| {
+            let both = std::mem::take(&mut behind.channels).into_iter().zip(std::mem::take(&mut behind.filters));
+            (behind.channels, behind.filters) = both.filter(|(channel, _)| !channels.contains(channel)).unzip();
+            !behind.channels.is_empty()
+        });
         self.review(shared);
         let data = json!({"status": "unsubscribed", "channel": channels.first()});
         let text = reply::response(event, correlation, data, shared.now.wall);
         self.say(text);
+    }
+
+    fn followed(&self) -> (Vec<String>, Vec<Filter>) {
+        self.subscriptions.iter().map(|it| (it.channel.clone(), it.filter.clone())).unzip()
     }
 
     fn review(&mut self, shared: &mut Shared) {

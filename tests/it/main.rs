@@ -17,4 +17,7 @@ mod scaling;
 mod tasks;
 mod upstreams;
 mod web;
+mod web_catching_up;
+mod web_floods;
+mod web_resume;
 mod workflows;

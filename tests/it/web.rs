@@ -14,31 +14,31 @@ use tungstenite::{Message, WebSocket};
 use crate::support::{BINARY, Daemon, LIMIT, spawn, wait_until};
 
 /// A subscriber.
-struct Client {
-    socket: WebSocket<TcpStream>,
-    welcome: Value,
+pub(crate) struct Client {
+    pub(crate) socket: WebSocket<TcpStream>,
+    pub(crate) welcome: Value,
 }
 
-fn address(daemon: &Daemon) -> String {
+pub(crate) fn address(daemon: &Daemon) -> String {
     let status = daemon.run(&["poll", "status", "--json"]).json();
     status["listen"].as_str().unwrap_or_else(|| panic!("it does not listen: {status}")).to_owned()
 }
 
-fn start(settings: &str) -> (Daemon, String) {
+pub(crate) fn start(settings: &str) -> (Daemon, String) {
     let daemon = Daemon::listening(settings);
     let address = address(&daemon);
     (daemon, address)
 }
 
 impl Client {
-    fn connect(address: &str) -> Client {
+    pub(crate) fn connect(address: &str) -> Client {
         let mut client = Client::dial(address);
         client.welcome = client.next();
         assert_eq!(client.welcome["event"], "session.created");
         client
     }
 
-    fn dial(address: &str) -> Client {
+    pub(crate) fn dial(address: &str) -> Client {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         let request = format!("ws://{address}/any/path").into_client_request().unwrap();
@@ -46,12 +46,12 @@ impl Client {
         Client { socket, welcome: Value::Null }
     }
 
-    fn send(&mut self, message: &Value) {
+    pub(crate) fn send(&mut self, message: &Value) {
         self.socket.send(Message::text(message.to_string())).unwrap();
     }
 
     /// The next message; also the code with which the connection ends.
-    fn next(&mut self) -> Value {
+    pub(crate) fn next(&mut self) -> Value {
         loop {
             match self.socket.read().unwrap() {
                 Message::Text(text) => return serde_json::from_str(&text).unwrap(),
@@ -61,13 +61,13 @@ impl Client {
         }
     }
 
-    fn subscribe(&mut self, data: Value) -> Value {
+    pub(crate) fn subscribe(&mut self, data: Value) -> Value {
         self.send(&json!({"type": "request", "event": "subscribe", "data": data, "id": "s"}));
         self.next()
     }
 
     /// Events until one of that name has come.
-    fn until(&mut self, name: &str) -> Vec<Value> {
+    pub(crate) fn until(&mut self, name: &str) -> Vec<Value> {
         let mut events = Vec::new();
         loop {
             let event = self.next();
@@ -80,7 +80,7 @@ impl Client {
     }
 }
 
-fn http(address: &str, request: &str) -> String {
+pub(crate) fn http(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     stream.write_all(format!("{}\r\nConnection: close\r\n\r\n", request.replace("; ", "\r\n")).as_bytes()).unwrap();

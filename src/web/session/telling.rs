@@ -137,7 +137,8 @@ impl Session {
     /// A page from the table has come. What of it is not taken is asked for again.
     pub(super) fn page(&mut self, events: &[StoredEvent], gap: Option<(u64, u64)>, shared: &mut Shared) {
         // That there is nothing, where there was to be something, is a gap as well.
-        let gap = gap.or_else(|| events.is_empty().then_some((self.seq + 1, shared.last_seq)));
+        let wanted = self.catching_up.front().map_or((self.seq, shared.last_seq), |behind| (behind.seq, behind.until));
+        let gap = gap.or_else(|| events.is_empty().then_some((wanted.0 + 1, wanted.1)));
         if let Some((from, to)) = gap {
             if self.subscriptions.iter().any(|subscription| subscription.strict) {
                 return self.close(CloseCode::from(CODE_FALLEN_BEHIND), "fallen behind what is kept", shared);
@@ -169,7 +170,7 @@ impl Session {
         }
         let (channels, filters) = match self.catching_up.front() {
             Some(behind) => (behind.channels.clone(), behind.filters.clone()),
-            None => self.subscriptions.iter().map(|it| (it.channel.clone(), it.filter.clone())).unzip(),
+            None => self.followed(),
         };
         self.awaited = Some(Awaited::Snapshot);
         shared.jobs.push_back((self.id, Job::Snapshot { channels, filters }));
