@@ -19,12 +19,12 @@ struct Client {
     welcome: Value,
 }
 
-fn address(daemon: &Daemon) -> String {
+pub(crate) fn address(daemon: &Daemon) -> String {
     let status = daemon.run(&["poll", "status", "--json"]).json();
     status["listen"].as_str().unwrap_or_else(|| panic!("it does not listen: {status}")).to_owned()
 }
 
-fn start(settings: &str) -> (Daemon, String) {
+pub(crate) fn start(settings: &str) -> (Daemon, String) {
     let daemon = Daemon::listening(settings);
     let address = address(&daemon);
     (daemon, address)
