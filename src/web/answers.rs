@@ -3,6 +3,7 @@
 use super::query::{Query, Topic};
 use super::work::{Desk, unexpected};
 use crate::clock::Timestamp;
+use crate::model::alert::Alert;
 use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::model::id::{MessageId, PoolId, TaskId, WorkflowId};
 use crate::model::message::{Message, Status};
@@ -40,12 +41,10 @@ impl Desk {
             Topic::Tasks => Ok(tasks(self.reader(slot)?)?),
             Topic::Messages => Ok(messages(self.reader(slot)?)?),
             Topic::Workflows => Ok(workflows(self.reader(slot)?)?),
-            Topic::Upstreams => match self.ask(Command::ListUpstreams)? {
-                Reply::Upstreams(all) => {
-                    Ok(json!({"upstreams": all.iter().map(upstream_shown).collect::<Vec<Value>>()}))
-                }
-                other => Err(unexpected(&other)),
-            },
+            Topic::Upstreams => {
+                Ok(json!({"upstreams": self.upstreams()?.iter().map(upstream_shown).collect::<Vec<Value>>()}))
+            }
+            Topic::Alerts => Ok(json!({"alerts": self.alerts()?.iter().map(alert_shown).collect::<Vec<Value>>()})),
             Topic::Message => message(id, self.reader(slot)?),
             Topic::Task => task(id, self.reader(slot)?),
             Topic::PausePool => self.act(Command::PausePool { id: pool_id(id) }),
@@ -188,6 +187,19 @@ fn upstream_shown(upstream: &Upstream) -> Value {
         "last_poll": last.map(|report| report.at.to_string()),
         "next_poll": text_of(upstream.next_poll_at),
         "metrics_collected": last.map_or(0, |report| report.metrics.len()),
+    })
+}
+
+/// As the event that told it.
+fn alert_shown(alert: &Alert) -> Value {
+    json!({
+        "rule": &*alert.rule,
+        "metric": &*alert.metric,
+        "labels": &*alert.labels,
+        "value": alert.value,
+        "bound": alert.bound.as_str(),
+        "threshold": alert.bound.threshold(),
+        "since": alert.since.to_string(),
     })
 }
 

@@ -14,6 +14,7 @@ pub(super) enum Topic {
     Messages,
     Workflows,
     Upstreams,
+    Alerts,
     Message,
     Task,
     PausePool,
@@ -36,7 +37,7 @@ const fn row(name: &'static str, key: Option<&'static str>, rights: Rights, topi
 }
 
 /// Lists and states carry no contents, so whoever may follow events may have them.
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 14] = [
     row("get_pool_status", Some("pool_id"), Rights::Events, Topic::PoolStatus),
     row("get_workflow_status", Some("workflow_id"), Rights::Events, Topic::WorkflowStatus),
     row("list_pools", None, Rights::Events, Topic::Pools),
@@ -44,6 +45,7 @@ const ROWS: [Row; 13] = [
     row("list_messages", None, Rights::Events, Topic::Messages),
     row("list_workflows", None, Rights::Events, Topic::Workflows),
     row("list_upstreams", None, Rights::Events, Topic::Upstreams),
+    row("list_alerts", None, Rights::Events, Topic::Alerts),
     row("get_message", Some("message_id"), Rights::Read, Topic::Message),
     row("get_task", Some("task_id"), Rights::Read, Topic::Task),
     row("pause_pool", Some("pool_id"), Rights::Full, Topic::PausePool),

@@ -6,9 +6,11 @@ use super::request::Fault;
 use super::snapshot::{self, Stand, Wanted};
 use crate::clock::Clock;
 use crate::feed::{Feed, Filter};
+use crate::model::alert::Alert;
 use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::model::event::Publication;
 use crate::model::pool::PoolView;
+use crate::model::upstream::Upstream;
 use crate::ports::{Answer, Asker, Exposition, ReadError, Reader, Readers, StoredEvent};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use serde_json::{Value, json};
@@ -160,16 +162,10 @@ impl Desk {
             stand.pools = self.pools()?;
         }
         if wanted.upstreams() {
-            stand.upstreams = match self.ask(Command::ListUpstreams)? {
-                Reply::Upstreams(upstreams) => upstreams,
-                other => return Err(unexpected(&other)),
-            };
+            stand.upstreams = self.upstreams()?;
         }
         if wanted.alerts() {
-            stand.alerts = match self.ask(Command::ListAlerts)? {
-                Reply::Alerts(alerts) => alerts,
-                other => return Err(unexpected(&other)),
-            };
+            stand.alerts = self.alerts()?;
         }
         Ok(snapshot::frames(&wanted, filters, &stand, self.reader(reader)?, self.clock.wall())?)
     }
@@ -177,6 +173,20 @@ impl Desk {
     pub(super) fn pools(&self) -> Result<Vec<PoolView>, Refusal> {
         match self.ask(Command::ListPools)? {
             Reply::Pools(pools) => Ok(pools),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) fn upstreams(&self) -> Result<Vec<Upstream>, Refusal> {
+        match self.ask(Command::ListUpstreams)? {
+            Reply::Upstreams(upstreams) => Ok(upstreams),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) fn alerts(&self) -> Result<Vec<Alert>, Refusal> {
+        match self.ask(Command::ListAlerts)? {
+            Reply::Alerts(alerts) => Ok(alerts),
             other => Err(unexpected(&other)),
         }
     }

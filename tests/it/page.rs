@@ -191,14 +191,19 @@ fn busy_day(daemon: &Daemon) -> Running {
     daemon.spawn(&["workflow", "run", &file])
 }
 
+/// Raised as soon as something waits there.
+const BEHIND: &str = "[[alert]]\nname = \"review-is-behind\"\nmetric = \"claude_comms_pool_queue_size\"\n\
+                      labels = { pool = \"review\" }\nabove = 0\n";
+
 /// Also makes the picture in the README, in the file that CLAUDE_COMMS_PICTURE names.
 #[test]
 fn it_can_be_looked_at() {
     let Some(mut browser) = Browser::start() else { return };
-    let (daemon, address) = start(AGENT);
+    let (daemon, address) = start(&format!("{AGENT}{BEHIND}"));
     let _workflow = busy_day(&daemon);
     browser.go(daemon.run(&["config", "token", "--url"]).good().trim());
     browser.until(&has("#workflows tbody tr", "1/3"));
+    browser.until(&has("#alerts tbody tr", "review-is-behind"));
     browser.until(&has("#upstreams tbody tr", "unhealthy"));
     browser.until(&has("#messages tbody tr", "backend"));
     for (name, scheme, width) in [("light", "light", 1280), ("dark", "dark", 1280), ("narrow", "light", 400)] {

@@ -232,6 +232,7 @@ fn lists_are_for_all_contents_for_readers_and_acts_for_the_full_token() {
             ("list_messages", "messages", message.clone()),
             ("list_workflows", "workflows", Value::Null),
             ("list_upstreams", "upstreams", Value::Null),
+            ("list_alerts", "alerts", Value::Null),
         ] {
             let answer = client.ask(list, json!({}));
             let row = &answer["data"][first][0];
