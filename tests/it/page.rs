@@ -36,9 +36,9 @@ fn type_into(id: &str, text: &str) -> String {
 }
 
 #[test]
-fn what_happens_is_seen_and_a_restart_is_survived() {
+fn what_happens_is_seen_filtered_and_held() {
     let Some(mut browser) = Browser::start() else { return };
-    let (mut daemon, address) = start(AGENT);
+    let (daemon, address) = start(AGENT);
     daemon.run(&["pool", "create", "echo", "--executor", "echo"]).good();
     browser.go(&format!("http://{address}/"));
     browser.until("document.getElementById('connection').innerText.includes('connected')");
@@ -65,12 +65,24 @@ fn what_happens_is_seen_and_a_restart_is_survived() {
     browser.run(&type_into("filter-severity", ""));
     browser.run(&click("#pause"));
     daemon.run(&["event", "publish", "notes:mine", "note.paused"]).good();
-    browser.until(&has("#shown", "1 more since the pause"));
+    browser.until("state.held.some(row => row.event === 'note.paused')");
+    browser.until(&has("#shown", "more since the pause"));
     assert_eq!(browser.run(&has("#history tbody tr", "note.paused")), false);
     browser.run(&click("#pause"));
     browser.until(&has("#history tbody tr", "note.paused"));
     assert_eq!(browser.complaints(), Vec::<String>::new());
+    let asked = browser.addresses();
+    assert!(asked.iter().all(|url| url.contains(&format!("//{address}/")) || url == "data:,"), "{asked:?}");
+}
 
+#[test]
+fn whatever_ends_the_daemon_the_page_comes_back_by_itself() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (mut daemon, address) = start(AGENT);
+    daemon.run(&["pool", "create", "echo", "--executor", "echo"]).good();
+    daemon.run(&["pool", "run", "echo", "once"]).good();
+    browser.go(&format!("http://{address}/"));
+    browser.until(&has(".pool", "1 completed"));
     daemon.kill9();
     browser.until("document.getElementById('since').innerText.includes('reconnecting')");
     browser.until(&has("#pools h2", "as of "));
@@ -82,10 +94,19 @@ fn what_happens_is_seen_and_a_restart_is_survived() {
     browser.until(&has(".pool", "2 completed"));
     let completed = format!("{}.filter(text => text.includes('task.completed')).length", texts("#history tbody tr"));
     browser.until(&format!("{completed} === 2"));
+
+    // In order this time, and then nothing is as it was.
+    daemon.stop();
+    browser.until("document.getElementById('since').innerText.includes('reconnecting')");
+    for ending in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{ending}", daemon.database().display()));
+    }
+    daemon.restart();
+    browser.until(&has("#history tbody tr", "what happened meanwhile is not known"));
+    browser.until(&format!("!{} && {}", has(".pool", "echo"), has(".pool", "local")));
+    browser.until(&has("#tasks", "none"));
     let odd: Vec<String> = browser.complaints();
     assert!(odd.iter().all(|text| text.contains("WebSocket connection to")), "{odd:?}");
-    let asked = browser.addresses();
-    assert!(asked.iter().all(|url| url.contains(&format!("//{address}/")) || url == "data:,"), "{asked:?}");
 }
 
 #[test]
