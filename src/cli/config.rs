@@ -1,6 +1,7 @@
 //! `config`: whether the configuration is good, and what it comes to.
 
 use std::env;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use clap::Subcommand;
 use serde_json::{Map, json};
@@ -11,12 +12,14 @@ use super::session::Session;
 use crate::config::{
     Config, Entry, Loaded, Origins, Overrides, Problem, Record, SECTIONS, Secret, Section, Sources, Value,
 };
+use crate::control::wire::{DaemonStatus, Empty, Request};
 use crate::service::{Paths, token};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   claude-comms config check               0 when all is well, 78 and every mistake with its place when not
   claude-comms config show --origin       every setting, its value and where that comes from
+  claude-comms config token --url         the page, with the right to see contents and to act
   CLAUDE_COMMS_DAEMON__LISTEN=none claude-comms config show
 
 Layers, later ones win: defaults, /etc/claude-comms/config.toml, ~/.config/claude-comms/config.toml (or --config),
@@ -31,6 +34,9 @@ pub(super) enum Verb {
         /// The one that only lets look on
         #[arg(long)]
         read_only: bool,
+        /// As an address to open in a browser: the daemon's page, with the token
+        #[arg(long)]
+        url: bool,
     },
     /// Print the settings as TOML
     Show {
@@ -42,8 +48,8 @@ pub(super) enum Verb {
 
 pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
     let paths = session.paths()?;
-    if let Verb::Token { read_only } = verb {
-        return print_token(&paths, read_only, &mut session.output);
+    if let Verb::Token { read_only, url } = verb {
+        return print_token(&paths, read_only, url, session);
     }
     let loaded = match load(&paths, &Overrides::default()) {
         Err(Failure::Configuration(problems)) if matches!(verb, Verb::Check) => {
@@ -60,16 +66,34 @@ pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
 }
 
 /// Made here when the daemon has not yet been started with a port.
-fn print_token(paths: &Paths, read_only: bool, output: &mut Output) -> Outcome {
+fn print_token(paths: &Paths, read_only: bool, url: bool, session: &mut Session) -> Outcome {
     paths.prepare().map_err(|error| Failure::failed(error.to_string()))?;
     let path = if read_only { &paths.token_read_only } else { &paths.token };
     let token = token(path).map_err(|error| Failure::failed(error.to_string()))?;
-    if output.json {
-        output.json(&serde_json::json!({"token": token, "read_only": read_only, "file": path}))?;
+    let url = if url { Some(page_url(&token, session)?) } else { None };
+    if session.output.json {
+        let mut shown = json!({"token": token, "read_only": read_only, "file": path});
+        if let Some(url) = url {
+            shown["url"] = json!(url);
+        }
+        session.output.json(&shown)?;
     } else {
-        output.line(token)?;
+        session.output.line(url.unwrap_or(token))?;
     }
     Ok(OK)
+}
+
+/// Behind the # nothing is sent to anybody: the page itself takes the token from there.
+fn page_url(token: &str, session: &Session) -> Result<String, Failure> {
+    let status: DaemonStatus = session.connect()?.call(&Request::PollStatus(Empty {}))?;
+    let listen = status.listen.as_deref().and_then(|address| address.parse::<SocketAddr>().ok());
+    let mut address = listen.ok_or_else(|| {
+        Failure::failed("the daemon has no TCP port; give it one with --listen or [daemon] listen and restart it")
+    })?;
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    Ok(format!("http://{address}/#token={token}"))
 }
 
 /// Reads every layer of the configuration that applies here.

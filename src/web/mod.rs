@@ -15,6 +15,8 @@ mod routes;
 mod token;
 mod visitor;
 
+mod answers;
+mod query;
 mod reply;
 mod request;
 mod snapshot;

@@ -1,5 +1,6 @@
 //! What clients say over WebSocket: one JSON object a message, checked and typed here, once.
 
+use super::query::{Query, text};
 use crate::feed::Filter;
 use crate::model::event::{Publication, Severity};
 use crate::model::limits::PUBLISHED_BYTES_MAX;
@@ -26,8 +27,7 @@ pub(super) struct Inbound {
 pub(super) enum Request {
     Subscribe(Subscribe),
     Unsubscribe(Vec<String>),
-    PoolStatus(String),
-    WorkflowStatus(String),
+    Query(Query),
     Publish(Publication),
     Auth(String),
     Ping,
@@ -110,22 +110,18 @@ fn request(event: &str, data: &Map<String, Value>) -> Result<Request, Fault> {
     match event {
         "subscribe" => subscribe(data).map(Request::Subscribe),
         "unsubscribe" => Ok(Request::Unsubscribe(channels(data)?)),
-        "get_pool_status" => Ok(Request::PoolStatus(text(data, "pool_id")?)),
-        "get_workflow_status" => Ok(Request::WorkflowStatus(text(data, "workflow_id")?)),
         "publish" => publish(data).map(Request::Publish),
         "auth" => Ok(Request::Auth(text(data, "token")?)),
         "ping" => Ok(Request::Ping),
         "ack" => Ok(Request::Ack),
-        other => {
-            let shown: String = other.chars().take(64).collect();
-            Err(Fault::new("UNKNOWN_REQUEST", format!("Unknown request event: {shown}")))
-        }
+        other => match Query::parse(other, data) {
+            Some(query) => query.map(Request::Query),
+            None => {
+                let shown: String = other.chars().take(64).collect();
+                Err(Fault::new("UNKNOWN_REQUEST", format!("Unknown request event: {shown}")))
+            }
+        },
     }
-}
-
-fn text(data: &Map<String, Value>, key: &str) -> Result<String, Fault> {
-    let given = data.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    given.map(str::to_owned).ok_or_else(|| Fault::new("DECODE_ERROR", format!("data.{key} must be a text")))
 }
 
 fn channels(data: &Map<String, Value>) -> Result<Vec<String>, Fault> {

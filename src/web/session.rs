@@ -332,8 +332,10 @@ impl Session {
             }
             Request::Unsubscribe(channels) => return self.unsubscribe(&channels, &event, &correlation, shared),
             Request::Subscribe(subscribe) => return self.subscribe(subscribe, event, correlation, shared),
-            Request::PoolStatus(id) => Job::PoolStatus(id),
-            Request::WorkflowStatus(id) => Job::WorkflowStatus(id),
+            Request::Query(query) => match query.check(self.rights) {
+                Ok(()) => Job::Query(query),
+                Err(fault) => return self.say_error(&event, &correlation, &fault, shared),
+            },
             Request::Publish(publication) if self.rights == Rights::Full => Job::Publish(publication),
             Request::Publish(_) => {
                 let fault = Fault::new("FORBIDDEN", "publishing needs the full token; send it with an auth request");

@@ -1,15 +1,16 @@
 //! What the loop has others do, because it may take a while: questions to the hub and to the store, on a thread of
 //! their own. Each connection has at most one under way.
 
+use super::query::Query;
 use super::request::Fault;
 use super::snapshot::{self, Stand, Wanted};
 use crate::clock::Clock;
 use crate::feed::{Feed, Filter};
+use crate::model::alert::Alert;
 use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::model::event::Publication;
-use crate::model::id::{PoolId, WorkflowId};
 use crate::model::pool::PoolView;
-use crate::model::workflow;
+use crate::model::upstream::Upstream;
 use crate::ports::{Answer, Asker, Exposition, ReadError, Reader, Readers, StoredEvent};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use serde_json::{Value, json};
@@ -27,9 +28,6 @@ const IDLE: Duration = Duration::from_secs(60);
 /// The number under which this door asks: those of connections on the control socket count from 0.
 const CLIENT: u64 = 1 << 63;
 
-/// Names that are told to whoever asks for one that is not there.
-const KNOWN_MAX: usize = 50;
-
 pub(super) enum Job {
     /// Where a subscription can begin, and how things stand.
     Subscribe {
@@ -45,8 +43,7 @@ pub(super) enum Job {
         channels: Vec<String>,
         filters: Vec<Filter>,
     },
-    PoolStatus(String),
-    WorkflowStatus(String),
+    Query(Query),
     Publish(Publication),
     /// The text for Prometheus.
     Metrics,
@@ -118,8 +115,7 @@ impl Desk {
                 Done::Events { events, gap }
             }
             Job::Snapshot { channels, filters } => Done::Snapshot(self.snapshot(&channels, &filters, reader)?),
-            Job::PoolStatus(id) => Done::Answer(self.pool_status(&id)?),
-            Job::WorkflowStatus(id) => Done::Answer(workflow_status(&id, self.reader(reader)?)?),
+            Job::Query(query) => Done::Answer(self.answer(&query, reader)?),
             Job::Publish(publication) => match self.ask(Command::Publish(publication))? {
                 Reply::Published(seq) => Done::Answer(json!({"status": "published", "seq": seq})),
                 other => return Err(unexpected(&other)),
@@ -141,7 +137,7 @@ impl Desk {
         })
     }
 
-    fn reader<'a>(&self, slot: &'a mut Option<Box<dyn Reader>>) -> Result<&'a mut dyn Reader, ReadError> {
+    pub(super) fn reader<'a>(&self, slot: &'a mut Option<Box<dyn Reader>>) -> Result<&'a mut dyn Reader, ReadError> {
         Ok(match slot {
             Some(reader) => &mut **reader,
             slot => &mut **slot.insert(self.readers.open()?),
@@ -166,44 +162,37 @@ impl Desk {
             stand.pools = self.pools()?;
         }
         if wanted.upstreams() {
-            stand.upstreams = match self.ask(Command::ListUpstreams)? {
-                Reply::Upstreams(upstreams) => upstreams,
-                other => return Err(unexpected(&other)),
-            };
+            stand.upstreams = self.upstreams()?;
         }
         if wanted.alerts() {
-            stand.alerts = match self.ask(Command::ListAlerts)? {
-                Reply::Alerts(alerts) => alerts,
-                other => return Err(unexpected(&other)),
-            };
+            stand.alerts = self.alerts()?;
         }
         Ok(snapshot::frames(&wanted, filters, &stand, self.reader(reader)?, self.clock.wall())?)
     }
 
-    fn pools(&self) -> Result<Vec<PoolView>, Refusal> {
+    pub(super) fn pools(&self) -> Result<Vec<PoolView>, Refusal> {
         match self.ask(Command::ListPools)? {
             Reply::Pools(pools) => Ok(pools),
             other => Err(unexpected(&other)),
         }
     }
 
-    fn pool_status(&self, text: &str) -> Result<Value, Refusal> {
-        // What the original calls its local pool.
-        let id = PoolId::new(if text == "pool_local" { "local" } else { text });
-        match self.ask(Command::ShowPool { id }) {
-            Ok(Reply::Pool(view)) => Ok(pool_shown(text, &view)),
-            Ok(other) => Err(unexpected(&other)),
-            Err(refusal) if refusal.code == Code::NotFound => {
-                let pools = self.pools()?;
-                let known: Vec<&str> = pools.iter().map(|view| view.row.id.as_str()).take(KNOWN_MAX).collect();
-                Ok(json!({"pool_id": text, "status": "not_found", "known": known}))
-            }
-            Err(refusal) => Err(refusal),
+    pub(super) fn upstreams(&self) -> Result<Vec<Upstream>, Refusal> {
+        match self.ask(Command::ListUpstreams)? {
+            Reply::Upstreams(upstreams) => Ok(upstreams),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) fn alerts(&self) -> Result<Vec<Alert>, Refusal> {
+        match self.ask(Command::ListAlerts)? {
+            Reply::Alerts(alerts) => Ok(alerts),
+            other => Err(unexpected(&other)),
         }
     }
 
     /// Asks the hub and waits for what it says.
-    fn ask(&self, command: Command) -> Result<Reply, Refusal> {
+    pub(super) fn ask(&self, command: Command) -> Result<Reply, Refusal> {
         struct Waiting(Sender<Result<Reply, Refusal>>);
         impl Answer for Waiting {
             fn deliver(self: Box<Self>, answer: Result<Reply, Refusal>) {
@@ -221,80 +210,18 @@ impl Desk {
     }
 }
 
-fn pool_shown(id: &str, view: &PoolView) -> Value {
-    let busy = view.workers.iter().filter(|worker| worker.status == "busy").count();
-    let workers: Vec<Value> = view
-        .workers
-        .iter()
-        .map(|worker| {
-            json!({
-                "worker_id": crate::model::task::worker_id(&view.row.id, worker.slot),
-                "status": worker.status,
-                "healthy": worker.healthy,
-                "tasks_succeeded": worker.succeeded,
-                "tasks_failed": worker.failed,
-                "last_activity": worker.last_activity.map(|at| at.to_string()),
-            })
-        })
-        .collect();
-    json!({
-        "pool_id": id,
-        "worker_count": view.workers.len(),
-        "queue_size": view.queue_size,
-        "status": view.row.status.as_str(),
-        "active_workers": busy,
-        "idle_workers": view.workers.len() - busy,
-        "tasks_submitted": view.row.submitted,
-        "tasks_completed": view.row.completed,
-        "tasks_failed": view.row.failed,
-        "workers": workers,
-    })
-}
-
-fn workflow_status(id: &str, reader: &mut dyn Reader) -> Result<Value, Refusal> {
-    let Some(detail) = reader.workflow(&WorkflowId::new(id))? else {
-        let page = reader.workflows(&crate::ports::WorkflowFilter { rows_max: KNOWN_MAX, ..Default::default() })?;
-        let known: Vec<&str> = page.rows.iter().map(|row| row.id.as_str()).collect();
-        return Ok(json!({"workflow_id": id, "status": "not_found", "known": known}));
-    };
-    let stages = workflow::stages(&detail.row, &detail.tasks);
-    let current = workflow::current(&stages).filter(|_| !detail.row.status.is_final());
-    let shown: Vec<Value> = stages
-        .iter()
-        .map(|stage| {
-            json!({
-                "name": &*stage.name,
-                "status": stage.status,
-                "started_at": stage.started_at.map(|at| at.to_string()),
-                "completed_at": stage.completed_at.map(|at| at.to_string()),
-            })
-        })
-        .collect();
-    Ok(json!({
-        "workflow_id": id,
-        "name": detail.row.name,
-        "status": detail.row.status.shown(),
-        "current_stage": current.map(|stage| &*stage.name),
-        "stages_completed": detail.row.stages_completed,
-        "total_stages": stages.len(),
-        "stages": shown,
-        "error": detail.row.error,
-        "created_at": detail.row.created_at.to_string(),
-        "ended_at": detail.row.ended_at.map(|at| at.to_string()),
-    }))
-}
-
 fn fault(refusal: &Refusal) -> Fault {
     let code = match refusal.code {
         Code::NotFound => "NOT_FOUND",
         Code::Forbidden => "FORBIDDEN",
         Code::BadRequest | Code::TooLarge => "DECODE_ERROR",
+        Code::Conflict | Code::NotRunning => "CONFLICT",
         _ => "SERVER_ERROR",
     };
     Fault::new(code, refusal.message.clone())
 }
 
-fn unexpected(reply: &Reply) -> Refusal {
+pub(super) fn unexpected(reply: &Reply) -> Refusal {
     log::error!("the hub answered something else than was asked: {reply:?}");
     Refusal::new(Code::Internal, "the daemon answered something else than was asked")
 }

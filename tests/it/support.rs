@@ -78,6 +78,10 @@ impl Running {
         text_of(&mut self.stdout)
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
@@ -205,6 +209,11 @@ impl Daemon {
         daemon.flags = vec!["--listen".to_owned(), "127.0.0.1:0".to_owned()];
         daemon.restart();
         daemon
+    }
+
+    /// From its next start on it listens there.
+    pub(crate) fn listen_at(&mut self, address: &str) {
+        self.flags = vec!["--listen".to_owned(), address.to_owned()];
     }
 
     pub(crate) fn configure(&self, text: &str) {

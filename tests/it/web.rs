@@ -201,6 +201,73 @@ fn who_may_act_shows_a_token() {
     assert!(metrics.starts_with("HTTP/1.1 200 ") && metrics.contains("claude_comms_events_total"), "{metrics}");
 }
 
+impl Client {
+    /// Asks once, and says what came of it.
+    fn ask(&mut self, event: &str, data: Value) -> Value {
+        self.send(&json!({"type": "request", "event": event, "data": data, "id": event}));
+        let answer = self.next();
+        assert_eq!(answer["correlation_id"], event);
+        answer
+    }
+}
+
+#[test]
+fn lists_are_for_all_contents_for_readers_and_acts_for_the_full_token() {
+    let (daemon, address) = start("");
+    daemon.run(&["pool", "create", "echo", "--executor", "echo"]).good();
+    daemon.run(&["pool", "pause", "echo"]).good();
+    let run = ["pool", "run", "echo", "secret", "--no-wait"];
+    let task = daemon.json(&run)["task_id"].clone();
+    let sent = daemon.json(&["message", "send", "--from", ".", "--to", &daemon.path("backend"), "secret"]);
+    let message = sent["message_id"].clone();
+    let tokens = [None, Some(vec!["config", "token", "--read-only"]), Some(vec!["config", "token"])];
+    for (rights, token) in tokens.into_iter().enumerate() {
+        let mut client = Client::connect(&address);
+        if let Some(token) = token {
+            client.ask("auth", json!({"token": daemon.run(&token).good().trim()}));
+        }
+        for (list, first, id) in [
+            ("list_pools", "pools", json!("echo")),
+            ("list_tasks", "tasks", task.clone()),
+            ("list_messages", "messages", message.clone()),
+            ("list_workflows", "workflows", Value::Null),
+            ("list_upstreams", "upstreams", Value::Null),
+            ("list_alerts", "alerts", Value::Null),
+        ] {
+            let answer = client.ask(list, json!({}));
+            let row = &answer["data"][first][0];
+            let shown = ["pool_id", "task_id", "message_id"].map(|key| &row[key]);
+            assert!(id.is_null() || shown.contains(&&id), "{answer}");
+            assert!(!answer.to_string().contains("secret"), "{answer}");
+        }
+        for (request, data, least, outcome) in [
+            ("get_message", json!({"message_id": message}), 1, json!("secret")),
+            ("get_task", json!({"task_id": task}), 1, json!("secret")),
+            ("pause_pool", json!({"pool_id": "echo"}), 2, json!("paused")),
+            ("cancel_task", json!({"task_id": task}), 2, json!("cancelled")),
+            ("retry_task", json!({"task_id": task}), 2, json!("pending")),
+            ("resume_pool", json!({"pool_id": "echo"}), 2, json!("running")),
+        ] {
+            let answer = client.ask(request, data);
+            if rights < least {
+                assert_eq!(answer["error_code"], "FORBIDDEN", "{request}: {answer}");
+                continue;
+            }
+            let shown = ["content", "prompt", "status"].map(|key| &answer["data"][key]);
+            assert!(shown.contains(&&outcome), "{request}: {answer}");
+        }
+        let missing = client.ask("get_task", json!({"task_id": "no-such-task"}));
+        let code = if rights == 0 { "FORBIDDEN" } else { "NOT_FOUND" };
+        assert_eq!(missing["error_code"], code, "{missing}");
+    }
+    daemon.run(&["task", "wait", task.as_str().unwrap()]).good();
+    let mut client = Client::connect(&address);
+    client.ask("auth", json!({"token": daemon.run(&["config", "token"]).good().trim()}));
+    assert_eq!(client.ask("cancel_task", json!({"task_id": task}))["error_code"], "CONFLICT");
+    assert_eq!(client.ask("pause_pool", json!({"pool_id": "none"}))["error_code"], "NOT_FOUND");
+    assert_eq!(client.ask("get_task", json!({"task_id": task}))["data"]["result"], "secret");
+}
+
 #[test]
 fn pages_and_names_of_others_are_turned_away() {
     let (_daemon, address) =
