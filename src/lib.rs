@@ -29,4 +29,6 @@ pub mod service;
 pub mod store;
 pub mod workflow_file;
 
+mod monitor;
+
 pub mod cli;

@@ -12,6 +12,7 @@ mod input;
 mod logs;
 mod message;
 mod module;
+mod monitor;
 mod output;
 mod pages;
 mod poll;
@@ -80,6 +81,7 @@ fn dispatch(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Workflow { verb } => workflow::run(verb, session),
         Verb::Upstream { verb } => upstream::run(verb, session),
         Verb::Event { verb } => event::run(verb, session),
+        Verb::Monitor { verb } => monitor::run(verb, session),
         Verb::Config { verb } => config::run(verb, session),
         Verb::Demo => demo::run(session),
     }

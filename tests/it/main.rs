@@ -11,6 +11,7 @@ mod foreign;
 mod kill9;
 mod library;
 mod messages;
+mod monitor;
 mod poll;
 mod scaling;
 mod tasks;
