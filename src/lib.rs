@@ -34,6 +34,8 @@ pub mod store;
 pub mod web;
 pub mod workflow_file;
 
+mod monitor;
+
 pub mod cli;
 
 // What tests of the library and of the binary have in common speaks of the library by its name.

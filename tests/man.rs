@@ -20,7 +20,7 @@ use claude_comms::config::{Config, Loaded, Overrides, SECTIONS, Setting, Sources
 use page::{Page, Part, Usage, usages};
 
 /// Variables that are no settings and have no underscore to be known by.
-const PLAIN_VARIABLES: [&str; 3] = ["HOME", "PATH", "CLAUDECODE"];
+const PLAIN_VARIABLES: [&str; 4] = ["HOME", "PATH", "LANG", "CLAUDECODE"];
 /// What the daemon only takes out of the environment of its children.
 const ONLY_REMOVED: [&str; 2] = ["CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT"];
 /// What the pages write for any setting's variable.

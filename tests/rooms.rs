@@ -48,7 +48,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("pools", &["model", "resilience", "thread", "clock"]),
     ("comms", &["control", "model", "thread", "clock"]),
-    ("cli", &["config", "control", "ports", "model", "service", "clock", "thread"]),
+    ("monitor", &["resilience", "service", "clock", "thread"]),
+    ("cli", &["config", "control", "ports", "model", "monitor", "service", "clock", "thread"]),
 ];
 
 /// Files that may do what their room may not.

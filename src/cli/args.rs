@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::output::Color;
-use super::{alert, ask, config, daemon, event, message, module, poll, pool, task, thread, upstream, workflow};
+use super::{
+    alert, ask, config, daemon, event, message, module, monitor, poll, pool, task, thread, upstream, workflow,
+};
 use crate::service::PathOptions;
 
 const EXAMPLES: &str = "\
@@ -133,6 +135,12 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: event::Verb,
     },
+    /// Watch pools, workflows and services on a screen of their own
+    #[command(after_help = monitor::EXAMPLES)]
+    Monitor {
+        #[command(subcommand)]
+        verb: monitor::Verb,
+    },
     /// Check and show the configuration
     #[command(after_help = config::EXAMPLES)]
     Config {
@@ -175,7 +183,7 @@ fn parse_shortly(arguments: &[OsString]) -> Option<Cli> {
 type Describe = fn(Command) -> Command;
 
 /// What describes the verbs of each group.
-const GROUPS: [(&str, Describe); 11] = [
+const GROUPS: [(&str, Describe); 12] = [
     ("poll", poll::Verb::augment_subcommands),
     ("message", message::Verb::augment_subcommands),
     ("thread", thread::Verb::augment_subcommands),
@@ -186,6 +194,7 @@ const GROUPS: [(&str, Describe); 11] = [
     ("upstream", upstream::Verb::augment_subcommands),
     ("alert", alert::Verb::augment_subcommands),
     ("event", event::Verb::augment_subcommands),
+    ("monitor", monitor::Verb::augment_subcommands),
     ("config", config::Verb::augment_subcommands),
 ];
 

@@ -50,6 +50,10 @@ impl Failure {
         Failure::Told { exit_code: USAGE, code: Code::BadRequest.as_str(), sentence: sentence.into() }
     }
 
+    pub(super) fn internal(sentence: impl Into<String>) -> Failure {
+        Failure::Told { exit_code: INTERNAL, code: Code::Internal.as_str(), sentence: sentence.into() }
+    }
+
     pub(super) fn not_found(sentence: impl Into<String>) -> Failure {
         Failure::Told { exit_code: NOT_FOUND, code: Code::NotFound.as_str(), sentence: sentence.into() }
     }

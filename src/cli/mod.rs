@@ -14,6 +14,7 @@ mod input;
 mod logs;
 mod message;
 mod module;
+mod monitor;
 mod output;
 mod pages;
 mod poll;
@@ -83,6 +84,7 @@ fn dispatch(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Upstream { verb } => upstream::run(verb, session),
         Verb::Alert { verb } => alert::run(verb, session),
         Verb::Event { verb } => event::run(verb, session),
+        Verb::Monitor { verb } => monitor::run(verb, session),
         Verb::Config { verb } => config::run(verb, session),
         Verb::Demo => demo::run(session),
     }

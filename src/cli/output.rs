@@ -101,6 +101,11 @@ impl Output {
         self.out.flush().map_err(Failure::Output)
     }
 
+    /// Whether standard output is coloured.
+    pub(super) fn has_color(&self) -> bool {
+        self.color
+    }
+
     /// A status word, in its colour where there are colours. The word alone says it.
     pub(super) fn status(&self, word: &str) -> String {
         let word = logging::escape(word);

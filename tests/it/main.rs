@@ -13,6 +13,7 @@ mod foreign;
 mod kill9;
 mod library;
 mod messages;
+mod monitor;
 mod page;
 mod poll;
 mod scaling;

@@ -1,0 +1,13 @@
+//! Why a monitor ends before it is told to.
+
+use std::io;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MonitorError {
+    #[error("could not start the monitor: {0}")]
+    Start(#[source] io::Error),
+    #[error("could not write: {0}")]
+    Output(#[source] io::Error),
+    #[error("a part of the monitor has failed; start it anew")]
+    Died,
+}

@@ -1,0 +1,125 @@
+//! `monitor`: the built binary against servers that do as the test says.
+
+use std::fs;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Daemon, Running};
+
+#[path = "../../src/monitor/tests/server.rs"]
+#[allow(dead_code, reason = "the tests of the room use all of it")]
+mod server;
+
+use server::{EPOCH, Peer, Server};
+
+fn url(server: &Server) -> String {
+    format!("ws://127.0.0.1:{}", server.port())
+}
+
+fn pool() -> Value {
+    json!({"pool_id": "local", "worker_count": 3, "queue_size": 0, "status": "running", "active_workers": 0,
+        "idle_workers": 3, "tasks_completed": 1, "tasks_failed": 0,
+        "workers": [{"worker_id": "local-worker-0", "status": "idle"}]})
+}
+
+/// Ends it as a terminal's Ctrl-C would, with TERM: whoever starts the tests in the background has INT ignored.
+#[track_caller]
+fn leaves_with_1000(running: Running, peers: &mut [Peer]) -> String {
+    running.signal(Signal::TERM);
+    for peer in peers {
+        assert_eq!(peer.hear_close(), 1000);
+    }
+    running.wait().good()
+}
+
+#[test]
+fn a_pool_is_watched_in_lines_through_the_loss_of_its_server() {
+    let daemon = Daemon::none();
+    let server = Server::bind();
+    let mut running = daemon.spawn(&["monitor", "pool", "local", "--url", &url(&server)]);
+    let mut peer = server.serve(4, &pool());
+    let task = json!({"pool_id": "local", "worker_id": "local-worker-0", "task_id": "t-1"});
+    peer.event(Some(5), "task.assigned", "pool:local", task.clone());
+    running.wait_for_output("task.assigned  pool:local  t-1 to worker-0");
+    let port = server.port();
+    peer.cut();
+    drop(server);
+
+    let server = Server::at(port);
+    let mut peer = server.accept();
+    peer.welcome(EPOCH, 6);
+    assert_eq!(peer.take_subscription(6, true)["since"], json!({"epoch": EPOCH, "seq": 5}));
+    peer.answer_status(&pool());
+    peer.event(Some(6), "task.completed", "pool:local", task);
+    running.wait_for_output("task.completed");
+    let printed = leaves_with_1000(running, &mut [peer]);
+    assert_eq!(printed.matches("task.assigned").count(), 1, "{printed}");
+}
+
+#[test]
+fn a_workflow_is_watched_with_a_token_out_of_a_file() {
+    let daemon = Daemon::none();
+    let server = Server::bind();
+    fs::write(daemon.path("token"), "s3cret\n").unwrap();
+    let port = server.port().to_string();
+    let token = daemon.path("token");
+    let mut running = daemon.spawn(&["monitor", "workflow", "w1", "--port", &port, "--token-file", &token, "--json"]);
+    let mut peer = server.accept();
+    let auth = peer.hear();
+    assert_eq!((&auth["event"], &auth["data"]["token"]), (&json!("auth"), &json!("s3cret")));
+    peer.answer(&auth, json!({"status": "authenticated"}));
+    peer.welcome(EPOCH, 0);
+    assert_eq!(peer.take_subscription(0, true)["channel"], "workflow:w1");
+    peer.answer_status(&json!({"workflow_id": "w1", "status": "not_found"}));
+    running.wait_for_output("\"kind\":\"unknown\"");
+    let printed = leaves_with_1000(running, &mut [peer]);
+    for line in printed.lines() {
+        let object: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(object["panel"], "workflow", "{line}");
+    }
+}
+
+#[test]
+fn a_dashboard_has_a_connection_for_each_panel() {
+    let daemon = Daemon::none();
+    let servers = [Server::bind(), Server::bind(), Server::bind()];
+    let more = format!("more={}/x#alerts", url(&servers[2]));
+    let (first, akosha) = (url(&servers[0]), servers[1].port().to_string());
+    let mut running = daemon.spawn(
+        &[
+            &["monitor", "dashboard", "--url", &first, "--akosha-port", &akosha, "--service", &more][..],
+            &["--service", "pool=none"],
+        ]
+        .concat(),
+    );
+    let mut peers = Vec::new();
+    for (server, channel) in servers.iter().zip(["global", "insights", "alerts"]) {
+        let mut peer = server.accept();
+        peer.welcome(EPOCH, 0);
+        assert_eq!(peer.take_subscription(0, true)["channel"], channel);
+        peer.event(Some(1), "x", channel, json!({}));
+        running.wait_for_output(&format!("x  {channel}"));
+        peers.push(peer);
+    }
+    let printed = leaves_with_1000(running, &mut peers);
+    let words: Vec<&str> = printed.lines().filter_map(|line| line.split_whitespace().nth(4)).collect();
+    assert_eq!(words, ["Mahavishnu", "Akosha", "more"], "{printed}");
+}
+
+#[test]
+fn what_cannot_be_watched_is_refused_at_once() {
+    let daemon = Daemon::none();
+    for (arguments, expected) in [
+        (&["--url", "wss://h:1"][..], "wss:// is not supported"),
+        (&["--url", "http://h:1"], "one is like ws://127.0.0.1:8690"),
+        (&["--url", "ws://h:1#x"], "leave out what stands behind the #"),
+        (&["--port", "0"], "ws://127.0.0.1:0"),
+        (&["--token-file", "/none"], "--token-file /none"),
+    ] {
+        let said = daemon.run(&[&["monitor", "pool", "local"][..], arguments].concat()).bad(2);
+        assert!(said.contains(expected) && said.lines().count() == 1, "{said}");
+    }
+    let said = daemon.run(&["monitor", "dashboard", "--service", "x=wss://h"]).bad(2);
+    assert!(said.contains("wss:// is not supported"), "{said}");
+}
