@@ -236,7 +236,12 @@ fn without_own(registry: Registry) -> Vec<Family> {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
+    use crate::mcp::client::ToolAnswer;
+    use crate::model::id::UpstreamName;
     use crate::model::pool::{ExecutorKind, Pool, PoolRow};
+    use crate::resilience::{CircuitBreaker, Effects as Means, Event, Observer, presets};
+    use crate::telemetry::tests::promtool;
+    use crate::upstream::{Mapped, Sample, map};
 
     fn view(id: &str, completed: u64, failed: u64) -> PoolView {
         let timeout = Duration::from_secs(1);
@@ -275,5 +280,64 @@ mod tests {
         assert_eq!(text.matches("# TYPE claude_comms_telemetry_series_dropped_total").count(), 1);
         meter.count(&Effects { dismissed: vec![pool], ..Effects::default() });
         assert!(!exposed.text(&[]).contains("pool=\"p\""));
+    }
+
+    /// Keys as they are documented, those of real servers, and a tool that nobody knows.
+    const ANSWERS: [(&str, &str); 5] = [
+        ("get_activity_summary", r#"{"active_sessions": 3, "total_sessions": 41}"#),
+        (
+            "get_workflow_metrics",
+            r#"{"workflows_completed": 5, "workflows_failed": 1, "avg_duration": 2.5, "total_sessions": 9,
+                "avg_session_duration_minutes": 3, "avg_checkpoints_per_session": 1, "avg_commits_per_session": 1,
+                "avg_velocity_commits_per_hour": 1, "avg_quality_score": 80, "total_files_modified": 7}"#,
+        ),
+        (
+            "get_session_analytics",
+            r#"{"total_checkpoints": 9, "avg_checkpoint_size": 1, "avg_session_duration": 2, "total_analyzed": 4}"#,
+        ),
+        ("get_performance_metrics", r#"{"cpu_usage": 12.5, "memory_usage": 80, "response_time": 0.2}"#),
+        ("get_weather", r#"{"rain_total": 1, "wind": 7, "hit_count": 2}"#),
+    ];
+
+    #[test]
+    fn promtool_has_nothing_to_say_about_pools_upstreams_breakers_and_retries() {
+        let exposed = Exposed { registry: Registry::new(), breakers: Metrics::new() };
+        let mut meter = Meter::new(&exposed.registry).unwrap();
+        let upstream = || UpstreamName::new("u");
+        let sampled = |sample: Sample| Measure::Sampled {
+            upstream: upstream(),
+            metric: sample.metric,
+            kind: sample.kind,
+            value: sample.value,
+        };
+        for (tool, answer) in ANSWERS {
+            let mapped = map(tool, &ToolAnswer::Object(serde_json::from_str(answer).unwrap()));
+            let Mapped::Samples { samples, bad } = mapped else { panic!("{mapped:?}") };
+            assert_eq!(bad, [""; 0]);
+            meter.count(&effects(samples.into_iter().map(sampled).collect()));
+        }
+        let pool = || PoolId::new("p");
+        meter.count(&effects(vec![
+            Measure::Polled { upstream: upstream(), took: Duration::from_millis(3), failed: true },
+            Measure::PollerBreaker { upstream: upstream(), state: BreakerState::Open },
+            Measure::TaskQueued { pool: pool(), wait: Duration::from_millis(20) },
+            Measure::TaskRan { pool: pool(), took: Duration::from_secs(2) },
+        ]));
+        let wait = Duration::from_secs(1);
+        exposed.breakers.observe(&Event::Retrying { operation: "call", attempt: 1, kind: "timeout", wait });
+        let means = Means::system().observed_by(Arc::clone(&exposed.breakers) as Arc<dyn Observer>);
+        CircuitBreaker::new("upstream:u", presets::MCP_SERVER, &means).unwrap().acquire().unwrap().failure();
+
+        let text = exposed.text(&[view("p", 3, 1)]);
+        for line in [
+            "session_buddy_workflows_failed_total{upstream=\"u\"} 1",
+            "session_buddy_sessions_total{upstream=\"u\"} 41",
+            "retry_attempts_total{exception_type=\"timeout\"} 1",
+            "circuit_breaker_failures{breaker_name=\"upstream:u\"} 1",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
+        }
+        let Some(complaints) = promtool::complaints(&text) else { return };
+        assert_eq!(complaints, [""; 0], "{text}");
     }
 }

@@ -4,8 +4,7 @@
 use crate::resilience::metrics::{BUCKETS_SECONDS, Kind, Sample, Value};
 use crate::telemetry::{Buckets, Distribution, Family, Labels, MetricError, Name, Number, Points, Series};
 
-/// Names of the resilience module and what they mean. `retry_attempts` and `retry_success` are counters without
-/// `_total`: they have been promised under these names.
+/// Names of the resilience module and what they mean. Those of counters that do not end in `_total` do so in the text.
 const HELP: &[(&str, &str)] = &[
     ("circuit_breaker_call_seconds", "How long calls took that a circuit breaker admitted."),
     ("circuit_breaker_calls_total", "Calls by what became of them; rejected ones were not made."),

@@ -5,6 +5,7 @@ use super::buckets::Buckets;
 use super::error::MetricError;
 use super::labels::Labels;
 use super::name::{Name, Unit};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// All series of one metric.
@@ -24,6 +25,11 @@ impl Family {
             Points::Gauges(_) => Kind::Gauge,
             Points::Histograms(_) => Kind::Histogram,
         }
+    }
+
+    /// What it is called in the text for Prometheus; the lines of a histogram have endings of their own besides.
+    pub fn exposed_name(&self) -> Cow<'_, str> {
+        self.name.exposed(self.kind())
     }
 
     /// What its numbers are measured in; of a histogram its bounds and its sum.

@@ -1,10 +1,15 @@
 //! What a metric is called, and the unit that its name ends in.
 
 use super::error::MetricError;
+use super::family::Kind;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Longest name of a metric.
 pub const NAME_BYTES_MAX: usize = 200;
+
+/// What the name of every counter ends in, in Prometheus.
+const ENDING_OF_COUNTERS: &str = "_total";
 
 /// Endings that the text format gives to the lines of a histogram.
 const ENDINGS_OF_HISTOGRAMS: [&str; 3] = ["_bucket", "_count", "_sum"];
@@ -47,9 +52,27 @@ impl Name {
         &self.exported
     }
 
+    /// As the text for Prometheus has it: the name of a counter ends in `_total` there, whether or not it was given so.
+    ///
+    /// It is what the client libraries of Prometheus do, and OpenTelemetry's rules for translating names. So a name
+    /// that was chosen for either of them is found under the name that they would have given it.
+    pub(super) fn exposed(&self, kind: Kind) -> Cow<'_, str> {
+        match kind {
+            Kind::Counter if !self.exported.ends_with(ENDING_OF_COUNTERS) => {
+                Cow::Owned(format!("{}{ENDING_OF_COUNTERS}", self.exported))
+            }
+            _ => Cow::Borrowed(&self.exported),
+        }
+    }
+
+    /// The one that a counter may have that is exposed under this name too.
+    pub(super) fn without_total(&self) -> Option<&str> {
+        self.exported.strip_suffix(ENDING_OF_COUNTERS).filter(|bare| !bare.ends_with(ENDING_OF_COUNTERS))
+    }
+
     /// The unit that it ends in, `_total` left out.
     pub fn unit(&self) -> Unit {
-        let bare = self.exported.strip_suffix("_total").unwrap_or(&self.exported);
+        let bare = self.exported.strip_suffix(ENDING_OF_COUNTERS).unwrap_or(&self.exported);
         if bare.ends_with("_seconds") {
             Unit::Seconds
         } else if bare.ends_with("_bytes") {

@@ -3,7 +3,7 @@
 use super::buckets::Buckets;
 use super::counter::Counter;
 use super::error::{MetricError, Shape};
-use super::family::Family;
+use super::family::{Family, Kind};
 use super::gauge::Gauge;
 use super::histogram::Histogram;
 use super::instruments::{Instrument, Instruments};
@@ -36,7 +36,7 @@ pub struct Registry(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// By the name that Prometheus has. The lock guards the map, not the instruments in it.
+    /// By name, with underscores for dots. The lock guards the map, not the instruments in it.
     families: Mutex<BTreeMap<String, Registered>>,
     dropped: Counter,
 }
@@ -64,12 +64,12 @@ impl Registry {
     }
 
     /// The counter of that name and those labels, at 0 when it is new. `help` is one sentence for people; of several
-    /// for one name the first is kept. The name should end in `_total`, after its unit.
+    /// for one name the first is kept. In Prometheus the name ends in `_total`, whether or not it does here.
     ///
     /// # Errors
     /// [`MetricError::Name`] and [`MetricError::Label`] for names that Prometheus does not allow;
     /// [`MetricError::Conflict`] when the name belongs to another kind or to other labels, or is another one's but for
-    /// dots.
+    /// dots or `_total`.
     pub fn counter(&self, name: &str, help: &str, labels: &[(&str, &str)]) -> Result<Counter, MetricError> {
         self.ask(name, help, labels, None, Counter::default())
     }
@@ -130,7 +130,7 @@ impl Registry {
         self.snapshot_of(|_| true)
     }
 
-    /// The same of some metrics only, by the names that Prometheus has.
+    /// The same of some metrics only, by their names with underscores for dots.
     pub fn snapshot_of(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<Family> {
         let read = |family: &Registered| Family {
             name: family.shape.name.clone(),
@@ -159,6 +159,9 @@ impl Registry {
         if full || labels.bytes() > LABELS_BYTES_MAX {
             return Ok(self.drop_series(new));
         }
+        if let Some(rival) = rival(&families, &asked) {
+            return Err(MetricError::Conflict { registered: Box::new(rival.clone()), asked: Box::new(asked) });
+        }
         let family = families.entry(asked.name.exported().to_owned()).or_insert_with(|| Registered {
             shape: asked.clone(),
             help: help.into(),
@@ -178,4 +181,14 @@ impl Registry {
         self.0.dropped.increment();
         detached
     }
+}
+
+/// Another metric that Prometheus would have under the same name.
+fn rival<'a>(families: &'a BTreeMap<String, Registered>, asked: &Shape) -> Option<&'a Shape> {
+    let same = match asked.name.without_total() {
+        Some(bare) => families.get(bare).filter(|family| family.shape.kind == Kind::Counter),
+        None if asked.kind == Kind::Counter => families.get(&*asked.name.exposed(Kind::Counter)),
+        None => None,
+    };
+    same.map(|family| &family.shape).filter(|other| other.name.exported() != asked.name.exported())
 }

@@ -12,15 +12,17 @@ const WRITTEN_OUT: std::ops::Range<f64> = 1e-6..1e17;
 
 /// Writes families in the order of their names, their series in the order of their labels.
 ///
+/// Counters end in `_total`, added where a name does not say so itself.
+///
 /// The text says nothing twice, whatever it is given: families of one name become one, of which the first decides help
 /// and kind, and others of that kind add their series; of series with the same labels the first counts. Families without
 /// series are left out.
 pub fn encode(families: &[Family]) -> String {
     let mut sorted: Vec<&Family> = families.iter().filter(|family| !family.is_empty()).collect();
     // Stable, here and below: "first" is the first one given.
-    sorted.sort_by_key(|family| family.name.exported());
+    sorted.sort_by_cached_key(|family| family.exposed_name());
     let mut text = String::new();
-    for same_name in sorted.chunk_by(|one, next| one.name.exported() == next.name.exported()) {
+    for same_name in sorted.chunk_by(|one, next| one.exposed_name() == next.exposed_name()) {
         write_family(&mut text, same_name);
     }
     text
@@ -28,7 +30,7 @@ pub fn encode(families: &[Family]) -> String {
 
 fn write_family(text: &mut String, same_name: &[&Family]) {
     let Some(first) = same_name.first() else { return };
-    let name = first.name.exported();
+    let name = &*first.exposed_name();
     push(text, &["# HELP ", name, " "]);
     push_escaped(text, &first.help, false);
     push(text, &["\n# TYPE ", name, " ", first.kind().as_str(), "\n"]);

@@ -78,8 +78,8 @@ const TABLE: &[Row] = &[
 ///
 /// Of a tool that the table knows the keys in it are taken, and no others. Of any other tool each number at the top becomes a
 /// gauge `upstream.TOOL.KEY`, in which every character but ASCII letters, digits and `_` is a `_`; the first
-/// [`OTHER_KEYS_MAX`] in the order of their names, and what ends as the lines of a histogram do (`_count`, `_sum`, `_bucket`)
-/// gets `_value` after it. `null` is no value and no fault.
+/// [`OTHER_KEYS_MAX`] in the order of their names. What ends as the lines of a histogram (`_count`, `_sum`, `_bucket`) or the
+/// name of a counter (`_total`) gets `_value` after it. `null` is no value and no fault.
 pub fn map(tool: &str, answer: &ToolAnswer) -> Mapped {
     match answer {
         ToolAnswer::Object(object) => of_object(tool, object),
@@ -146,7 +146,7 @@ fn metric_name(tool: &str, key: &str) -> String {
     let plain = |text: &str| text.replace(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_', "_");
     let name = format!("upstream.{}.{}", plain(tool), plain(key));
     let as_exported = name.replace('.', "_");
-    let reserved = ["_count", "_sum", "_bucket"].iter().any(|ending| as_exported.ends_with(ending));
+    let reserved = ["_count", "_sum", "_bucket", "_total"].iter().any(|ending| as_exported.ends_with(ending));
     if reserved { name + "_value" } else { name }
 }
 

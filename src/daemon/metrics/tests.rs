@@ -63,8 +63,8 @@ circuit_breaker_state{breaker_name=\"buddy\",state=\"open\"} 1
         "circuit_breaker_call_seconds_bucket{breaker_name=\"buddy\",le=\"+Inf\"} 1\n",
         "circuit_breaker_call_seconds_sum{breaker_name=\"buddy\"} 0.25\n",
         "circuit_breaker_failures{breaker_name=\"buddy\"} 5\n",
-        "# TYPE retry_attempts counter\nretry_attempts{exception_type=\"timeout\"} 1\n",
-        "# TYPE retry_success counter\nretry_success 1\n",
+        "# TYPE retry_attempts_total counter\nretry_attempts_total{exception_type=\"timeout\"} 1\n",
+        "# TYPE retry_success_total counter\nretry_success_total 1\n",
         "retry_wait_seconds_bucket{le=\"60\"} 0\nretry_wait_seconds_bucket{le=\"+Inf\"} 1\n",
     ] {
         assert!(text.contains(line), "{line}{text}");
@@ -88,13 +88,11 @@ fn a_name_that_cannot_be_costs_only_itself() {
     assert_eq!(families(samples).len(), HELP.len());
 }
 
-/// Three counters lack the ending `_total`: two were promised so, and the third is named as they are.
+/// Three of the names were promised without the ending that Prometheus wants of counters; the text gives it to them.
 #[test]
-fn promtool_complains_of_the_promised_names_only() {
+fn promtool_has_nothing_to_say_about_breakers_and_retries() {
     let mut all = Registry::new().snapshot();
     all.extend(families(metrics().samples()));
     let Some(complaints) = promtool::complaints(&encode(&all)) else { return };
-    let expected = ["resilience_events_dropped", "retry_attempts", "retry_success"]
-        .map(|name| format!("{name} counter metrics should have \"_total\" suffix"));
-    assert_eq!(complaints, expected);
+    assert_eq!(complaints, [""; 0]);
 }

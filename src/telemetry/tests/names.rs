@@ -1,6 +1,6 @@
 //! What may be the name of a metric or a label, and what its ending says.
 
-use crate::telemetry::{Labels, MetricError, NAME_BYTES_MAX, Name, Unit};
+use crate::telemetry::{Family, Kind, Labels, MetricError, NAME_BYTES_MAX, Name, Points, Unit};
 
 #[test]
 fn names_follow_the_rules_of_prometheus_but_for_dots() {
@@ -17,6 +17,21 @@ fn names_follow_the_rules_of_prometheus_but_for_dots() {
 fn dots_become_underscores_for_prometheus_only() {
     let name = Name::new("session_buddy.sessions.active").unwrap();
     assert_eq!((name.as_str(), name.exported()), ("session_buddy.sessions.active", "session_buddy_sessions_active"));
+}
+
+#[test]
+fn counters_end_in_total_for_prometheus_only() {
+    let exposed = |name: &str, points: Points| {
+        Family { name: Name::new(name).unwrap(), help: "".into(), points }.exposed_name().into_owned()
+    };
+    let counter = || Points::Counters(Vec::new());
+    assert_eq!(exposed("retry_attempts", counter()), "retry_attempts_total");
+    assert_eq!(exposed("session_buddy.workflows.failed", counter()), "session_buddy_workflows_failed_total");
+    assert_eq!(exposed("session_buddy.sessions.total", counter()), "session_buddy_sessions_total");
+    assert_eq!(exposed("total", counter()), "total_total");
+    assert_eq!(exposed("a.b", Points::Gauges(Vec::new())), "a_b");
+    assert_eq!(exposed("a_seconds", Points::Histograms(Vec::new())), "a_seconds");
+    assert_eq!(Name::new("retry_attempts").unwrap().exposed(Kind::Gauge), "retry_attempts");
 }
 
 #[test]

@@ -39,6 +39,28 @@ fn another_kind_other_labels_and_other_buckets_are_refused_naming_both() {
     assert_eq!(buckets, Err(expected.to_owned()));
 }
 
+/// Two metrics that Prometheus could not tell apart.
+#[test]
+fn a_counter_and_what_is_called_like_it_with_total_exclude_each_other() {
+    let registry = Registry::new();
+    registry.counter("a", "A.", &[]).unwrap();
+    registry.counter("b_total", "B.", &[]).unwrap();
+    registry.gauge("c_total", "C.", &[]).unwrap();
+    registry.gauge("d", "D.", &[]).unwrap();
+    let said = registry.gauge("a_total", "A.", &[]).unwrap_err().to_string();
+    assert_eq!(said, "there is a counter a{} already, so there cannot be a gauge a_total{}");
+    for name in ["b", "c"] {
+        assert!(matches!(registry.counter(name, "", &[]), Err(MetricError::Conflict { .. })), "{name}");
+    }
+    // These are told apart, and asking again is no conflict.
+    registry.counter("d_total", "D.", &[]).unwrap().increment();
+    registry.gauge("b", "B.", &[]).unwrap();
+    registry.counter("a_total_total", "A.", &[]).unwrap();
+    registry.counter("a", "A.", &[]).unwrap().increment();
+    assert!(shown(&registry).contains("# TYPE a_total counter\na_total 1\n"));
+    assert!(shown(&registry).contains("# TYPE d gauge\nd 0\n# HELP d_total D.\n# TYPE d_total counter\nd_total 1\n"));
+}
+
 #[test]
 fn a_refusal_leaves_nothing_behind() {
     let registry = Registry::new();

@@ -72,16 +72,27 @@ fn numbers_are_written_as_prometheus_reads_them() {
         ["0", "-0", "1", "0.1", "1000000000000000", "123456789.25", "1e300", "2.5e-7", "NaN", "+Inf", "-Inf"];
     assert_eq!(values.map(written), expected);
     let counter = encode(&[family("a", "A.", Points::Counters(vec![series(&[], Number::Whole(u64::MAX))]))]);
-    assert!(counter.ends_with("\na 18446744073709551615\n"));
+    assert!(counter.ends_with("\na_total 18446744073709551615\n"));
 }
 
 #[test]
 fn families_of_one_name_become_one() {
     let first = family("a", "First.", Points::Gauges(vec![series(&[("x", "2")], 1.0), series(&[("x", "1")], 1.0)]));
     let second = family("a", "Second.", Points::Gauges(vec![series(&[("x", "2")], 2.0), series(&[("x", "0")], 2.0)]));
-    let other_kind = family("a", "A.", Points::Counters(vec![series(&[("x", "9")], Number::Whole(9))]));
+    let buckets = Distribution::new(Buckets::new(&[1.0]).unwrap(), vec![0, 9], 9.0).unwrap();
+    let other_kind = family("a", "A.", Points::Histograms(vec![series(&[("x", "9")], buckets)]));
     let expected = "# HELP a First.\n# TYPE a gauge\na{x=\"0\"} 2\na{x=\"1\"} 1\na{x=\"2\"} 1\n";
     assert_eq!(encode(&[first, other_kind, second]), expected);
+}
+
+#[test]
+fn a_counter_gets_the_ending_that_prometheus_wants() {
+    let counter = |name, value| family(name, "A.", Points::Counters(vec![series(&[], Number::Whole(value))]));
+    let gauge = family("a", "G.", Points::Gauges(vec![series(&[], 3.0)]));
+    let text = encode(&[counter("a.b", 1), counter("a_b_total", 2), counter("a", 4), gauge]);
+    let expected = "# HELP a G.\n# TYPE a gauge\na 3\n# HELP a_b_total A.\n# TYPE a_b_total counter\na_b_total 1\n\
+                    # HELP a_total A.\n# TYPE a_total counter\na_total 4\n";
+    assert_eq!(text, expected);
 }
 
 #[test]

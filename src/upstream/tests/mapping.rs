@@ -156,6 +156,7 @@ fn numbers_of_other_tools_become_gauges() {
         object("t", json!({"sum": 1, "größe": 2})),
         ["upstream.t.gr__e gauge 2", "upstream.t.sum_value gauge 1"]
     );
+    assert_eq!(object("t", json!({"requests_total": 1})), ["upstream.t.requests_total_value gauge 1"]);
     assert_eq!(
         object("t", json!({"a b": 1, "a-b": 2})),
         ["upstream.t.a_b gauge 1", "! a-b was left out: another key is called upstream.t.a_b already"]
