@@ -12,6 +12,7 @@ pub mod thread;
 pub mod resilience;
 pub mod telemetry;
 
+pub mod http;
 pub mod mcp;
 pub mod upstream;
 

@@ -13,7 +13,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["clock"]),
     ("telemetry", &[]),
     ("resilience", &["clock"]),
-    ("mcp", &["resilience", "clock", "thread"]),
+    ("http", &["clock"]),
+    ("mcp", &["http", "resilience", "clock", "thread"]),
     ("upstream", &["mcp", "resilience", "telemetry", "model", "clock", "thread"]),
     ("model", &["clock"]),
     ("ports", &["model", "clock"]),
@@ -96,7 +97,7 @@ fn what_only_one_room_may_do_is_done_nowhere_else() {
         ("only the clock reads the time", &["Instant::now(", "SystemTime::now(", "Uuid::now_v7("], &["clock"]),
         ("nobody sleeps", &["sleep("], &[]),
         ("every queue has a bound", &["unbounded("], &[]),
-        ("HTTP is spoken in one way", &["ureq::"], &["mcp/client"]),
+        ("HTTP is spoken in one way", &["ureq::"], &["http", "mcp/client"]),
         ("daemonize is used in one file", &["daemonize::"], &["service/detach.rs"]),
     ];
     let mut wrong = Vec::new();

@@ -3,10 +3,10 @@
 use super::Client;
 use super::deadline::Deadline;
 use super::error::{CallError, Malformed};
-use super::excerpt::excerpt;
 use super::exchange::Answered;
 use super::link::{Link, Request, client_info};
 use super::refusal::Refusal;
+use crate::http::excerpt;
 use crate::mcp::protocol::{Era, LEGACY_VERSIONS, MODERN_VERSION, method};
 use serde_json::{Map, Value, json};
 

@@ -1,7 +1,7 @@
 //! Finding the answer to a request in what came back.
 
 use super::error::Malformed;
-use super::excerpt::excerpt;
+use crate::http::excerpt;
 use crate::mcp::protocol::RpcError;
 use serde_json::Value;
 

@@ -25,9 +25,7 @@
 
 mod catalogue;
 mod deadline;
-mod endpoint;
 mod error;
-mod excerpt;
 mod exchange;
 mod handshake;
 mod link;
@@ -35,7 +33,6 @@ mod message;
 mod param_headers;
 mod refusal;
 mod reply;
-mod retry_after;
 mod session;
 mod settings;
 mod sse;
@@ -52,10 +49,10 @@ pub use tool_answer::ToolAnswer;
 
 use super::protocol::{Era, Tool, code, method};
 use crate::clock::SystemClock;
+use crate::http::{Endpoint, EndpointError, excerpt};
 use crate::resilience::CancelToken;
 use catalogue::Catalogue;
 use deadline::Deadline;
-use endpoint::Endpoint;
 use exchange::Exchange;
 use link::{Link, Request};
 use refusal::Refusal;
@@ -89,7 +86,7 @@ impl Client {
     /// The address, a header or a certificate can never work.
     pub fn new(endpoint: &str, settings: &ClientSettings) -> Result<Client, SetupError> {
         let clock = SystemClock::new();
-        let transport = Transport::new(Endpoint::parse(endpoint)?, settings, clock)?;
+        let transport = Transport::new(parsed(endpoint)?, settings, clock)?;
         Ok(Client {
             transport,
             session: Session::new(settings.era()),
@@ -193,7 +190,7 @@ impl Client {
             Refusal::Error(error) => error,
             Refusal::Lost { error, .. } => CallError::SessionLost {
                 endpoint: self.transport.endpoint().to_string(),
-                said: excerpt::excerpt(&error.to_string()),
+                said: excerpt(&error.to_string()),
             },
         }
     }
@@ -228,4 +225,11 @@ impl Client {
         }
         Ok(request)
     }
+}
+
+fn parsed(endpoint: &str) -> Result<Endpoint, SetupError> {
+    Endpoint::parse(endpoint).map_err(|error| match error {
+        EndpointError::Wrong { reason } => SetupError::Endpoint { endpoint: endpoint.to_owned(), reason },
+        EndpointError::Credentials => SetupError::Credentials,
+    })
 }

@@ -1,10 +1,10 @@
 //! What it means when there is no answer: an error for the caller, or that the agreement with the server is over.
 
 use super::error::CallError;
-use super::excerpt::excerpt;
 use super::link::Link;
 use super::message::refusal_in;
 use super::reply::Reply;
+use crate::http::excerpt;
 use crate::mcp::protocol::{Era, LEGACY_VERSIONS, MODERN_VERSION, RpcError, code, method};
 use std::time::Duration;
 

@@ -1,15 +1,14 @@
 //! The head of an answer, and its body, of which never more than a limit is read.
 
 use super::deadline::Deadline;
-use super::endpoint::Endpoint;
 use super::error::CallError;
-use super::retry_after::retry_after;
 use super::transport::failure;
 use crate::clock::Timestamp;
+use crate::http::{Endpoint, Head};
 use crate::mcp::protocol::header;
 use std::io::Read;
 use std::time::Duration;
-use ureq::http::{HeaderMap, Response};
+use ureq::http::Response;
 use ureq::{Body, BodyReader};
 
 /// Largest body that is read.
@@ -31,16 +30,14 @@ pub(super) struct Reply {
 
 impl Reply {
     pub(super) fn new(response: Response<Body>, endpoint: &Endpoint, deadline: Deadline, now: Timestamp) -> Reply {
-        let (head, body) = response.into_parts();
-        let text = |name| text_of(&head.headers, name);
-        let content_type = text("content-type").unwrap_or_default();
-        let content_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let (parts, body) = response.into_parts();
+        let head = Head::new(parts, now);
         Reply {
-            status: head.status.as_u16(),
-            content_type,
-            session_id: text(header::SESSION_ID).filter(|id| !id.is_empty()),
-            location: text("location"),
-            retry_after: text("retry-after").and_then(|value| retry_after(&value, now)),
+            session_id: head.text(header::SESSION_ID).filter(|id| !id.is_empty()).map(str::to_owned),
+            status: head.status,
+            content_type: head.content_type,
+            location: head.location,
+            retry_after: head.retry_after,
             body: Incoming { reader: body.into_reader(), endpoint: endpoint.to_string(), deadline, bytes: 0 },
         }
     }
@@ -48,10 +45,6 @@ impl Reply {
     pub(super) fn is_stream(&self) -> bool {
         self.content_type == "text/event-stream"
     }
-}
-
-fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
 /// A body on its way.
@@ -76,8 +69,7 @@ impl Incoming {
     /// The next bytes; none at the end.
     pub(super) fn chunk(&mut self) -> Result<Vec<u8>, CallError> {
         let mut chunk = vec![0; CHUNK_BYTES];
-        let read =
-            self.reader.read(&mut chunk).map_err(|error| failure(&self.endpoint, error.into(), self.deadline))?;
+        let read = self.reader.read(&mut chunk).map_err(|error| failure(&self.endpoint, error, self.deadline))?;
         chunk.truncate(read);
         self.bytes += read;
         if self.bytes > BODY_BYTES_MAX {

@@ -1,7 +1,7 @@
 //! What a tool answered.
 
 use super::error::CallError;
-use super::excerpt::excerpt;
+use crate::http::excerpt;
 use crate::mcp::protocol::code;
 use serde_json::{Map, Value};
 

@@ -1,27 +1,16 @@
 //! HTTP: one agent for each client, every request with a limit.
-//!
-//! While a name is looked up, a short-lived thread of ureq's does it: no system call that does so can be given up.
 
 use super::deadline::Deadline;
-use super::endpoint::Endpoint;
 use super::error::{CallError, Malformed};
 use super::reply::{BODY_BYTES_MAX, Reply};
 use super::settings::{ClientSettings, SetupError};
 use crate::clock::{Clock, SystemClock};
-use std::io;
+use crate::http::{Broken, Endpoint, HEAD_BYTES_MAX, agent_for};
 use std::time::Duration;
 use ureq::http::{HeaderName, HeaderValue};
-use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, RequestBuilder, Timeout};
+use ureq::tls::RootCerts;
+use ureq::{Agent, RequestBuilder};
 
-/// Longest that looking up the name may take, and again connecting, the handshake of TLS included.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Servers close a connection that has been idle for five seconds; one younger than this is not about to be closed.
-const IDLE_AGE_MAX: Duration = Duration::from_secs(4);
-/// Connections kept for the next call.
-const IDLE_CONNECTIONS_MAX: usize = 4;
-/// Largest head of an answer.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
 const ACCEPT: &str = "application/json, text/event-stream";
 
 /// Headers of one request beyond those of the client.
@@ -108,65 +97,18 @@ impl Transport {
     }
 }
 
-fn agent_for(endpoint: &Endpoint, roots: &RootCerts) -> Agent {
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        // A redirect is shown to whoever configured the endpoint; following it would carry the token elsewhere.
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .tls_config(TlsConfig::builder().root_certs(roots.clone()).build())
-        .timeout_resolve(Some(CONNECT_TIMEOUT))
-        .timeout_connect(Some(CONNECT_TIMEOUT))
-        .max_idle_age(IDLE_AGE_MAX)
-        .max_idle_connections(IDLE_CONNECTIONS_MAX)
-        .max_response_header_size(HEAD_BYTES_MAX)
-        .user_agent(concat!("claude-comms/", env!("CARGO_PKG_VERSION")));
-    let config = if endpoint.is_loopback() { config.proxy(None) } else { config };
-    config.build().new_agent()
-}
-
-/// What an error of the HTTP client means for the call.
-pub(super) fn failure(endpoint: &str, error: ureq::Error, deadline: Deadline) -> CallError {
-    use ureq::Error as Http;
+/// What it means for the call that a request was not answered.
+pub(super) fn failure(endpoint: &str, error: impl Into<Broken>, deadline: Deadline) -> CallError {
     let endpoint = endpoint.to_owned();
-    match error {
-        Http::Timeout(Timeout::Connect) => CallError::Connect { endpoint, source: io::ErrorKind::TimedOut.into() },
-        Http::Timeout(Timeout::Resolve) | Http::HostNotFound => {
-            CallError::Resolve { endpoint, reason: error.to_string() }
-        }
-        Http::Timeout(_) => CallError::Timeout { endpoint, after: deadline.timeout() },
-        Http::Io(error) => io_failure(endpoint, error, deadline),
-        Http::ConnectionFailed => CallError::Connect { endpoint, source: io::ErrorKind::ConnectionRefused.into() },
-        Http::LargeResponseHeader(..) => CallError::TooLarge { endpoint, bytes_max: HEAD_BYTES_MAX },
-        Http::BodyExceedsLimit(_) => CallError::TooLarge { endpoint, bytes_max: BODY_BYTES_MAX },
-        Http::Protocol(_) | Http::BodyStalled => {
-            CallError::Malformed { endpoint, reason: Malformed::Http(error.to_string()) }
-        }
-        Http::Tls(_) | Http::Rustls(_) | Http::Pem(_) | Http::TlsRequired => {
-            CallError::Insecure { endpoint, reason: error.to_string() }
-        }
-        _ => CallError::Unsendable { endpoint, reason: error.to_string() },
-    }
-}
-
-fn io_failure(endpoint: String, error: io::Error, deadline: Deadline) -> CallError {
-    use io::ErrorKind;
-    match error.kind() {
-        ErrorKind::TimedOut | ErrorKind::WouldBlock => CallError::Timeout { endpoint, after: deadline.timeout() },
-        ErrorKind::ConnectionRefused
-        | ErrorKind::HostUnreachable
-        | ErrorKind::NetworkUnreachable
-        | ErrorKind::NetworkDown
-        | ErrorKind::AddrNotAvailable => CallError::Connect { endpoint, source: error },
-        ErrorKind::ConnectionReset
-        | ErrorKind::ConnectionAborted
-        | ErrorKind::BrokenPipe
-        | ErrorKind::NotConnected
-        | ErrorKind::UnexpectedEof => CallError::Disconnected { endpoint, reason: error.to_string() },
-        // TLS reports what it cannot accept this way.
-        ErrorKind::InvalidData => CallError::Insecure { endpoint, reason: error.to_string() },
-        // The resolver of the C library has numbers of its own.
-        _ if error.raw_os_error().is_none() => CallError::Resolve { endpoint, reason: error.to_string() },
-        _ => CallError::Disconnected { endpoint, reason: error.to_string() },
+    match error.into() {
+        Broken::Connect(source) => CallError::Connect { endpoint, source },
+        Broken::Resolve(reason) => CallError::Resolve { endpoint, reason },
+        Broken::Timeout => CallError::Timeout { endpoint, after: deadline.timeout() },
+        Broken::Disconnected(reason) => CallError::Disconnected { endpoint, reason },
+        Broken::HeadTooLarge => CallError::TooLarge { endpoint, bytes_max: HEAD_BYTES_MAX },
+        Broken::BodyTooLarge => CallError::TooLarge { endpoint, bytes_max: BODY_BYTES_MAX },
+        Broken::Protocol(reason) => CallError::Malformed { endpoint, reason: Malformed::Http(reason) },
+        Broken::Insecure(reason) => CallError::Insecure { endpoint, reason },
+        Broken::Unsendable(reason) => CallError::Unsendable { endpoint, reason },
     }
 }

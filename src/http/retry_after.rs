@@ -7,7 +7,7 @@ use std::time::Duration;
 const RETRY_AFTER_SECONDS_MAX: u64 = 86_400;
 
 /// Reads seconds or an HTTP date; `None` for anything else.
-pub(super) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     let most = Duration::from_secs(RETRY_AFTER_SECONDS_MAX);
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {

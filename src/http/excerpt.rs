@@ -4,7 +4,7 @@
 const EXCERPT_CHARS_MAX: usize = 300;
 
 /// On one line, without control characters, cut. Says so when there is nothing.
-pub(super) fn excerpt(text: &str) -> String {
+pub fn excerpt(text: &str) -> String {
     let mut words = text.split(|letter: char| letter.is_control() || letter == ' ').filter(|word| !word.is_empty());
     let Some(first) = words.next() else { return "it said nothing".to_owned() };
     let mut short = first.to_owned();
