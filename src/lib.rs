@@ -16,6 +16,9 @@ pub mod http;
 pub mod mcp;
 pub mod upstream;
 
+#[cfg(feature = "otlp")]
+pub mod otlp;
+
 pub mod model;
 pub mod ports;
 
@@ -32,3 +35,7 @@ pub mod web;
 pub mod workflow_file;
 
 pub mod cli;
+
+// What tests of the library and of the binary have in common speaks of the library by its name.
+#[cfg(test)]
+extern crate self as claude_comms;

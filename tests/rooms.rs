@@ -14,6 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("resilience", &["clock"]),
     ("http", &["clock"]),
+    ("otlp", &["telemetry", "http", "clock"]),
     ("mcp", &["http", "resilience", "clock", "thread"]),
     ("upstream", &["mcp", "resilience", "telemetry", "model", "clock", "thread"]),
     ("model", &["clock"]),

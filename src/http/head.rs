@@ -31,6 +31,10 @@ impl Head {
         }
     }
 
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
     /// Any other header; `None` also for one that is no text.
     pub fn text(&self, name: &str) -> Option<&str> {
         text_of(&self.headers, name)

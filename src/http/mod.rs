@@ -6,6 +6,7 @@ mod broken;
 mod endpoint;
 mod excerpt;
 mod head;
+mod post;
 mod retry_after;
 
 pub use agent::{HEAD_BYTES_MAX, agent_for};
@@ -13,4 +14,5 @@ pub use broken::Broken;
 pub use endpoint::{Endpoint, EndpointError};
 pub use excerpt::excerpt;
 pub use head::Head;
+pub use post::{Answer, Interrupter, Poster, header};
 pub use retry_after::retry_after;

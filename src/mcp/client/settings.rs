@@ -1,5 +1,6 @@
 //! What a client is made with.
 
+use crate::http::header;
 use crate::mcp::protocol::Era;
 use std::fmt;
 use ureq::http::{HeaderName, HeaderValue};
@@ -82,15 +83,10 @@ impl ClientSettings {
 
 fn checked(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), SetupError> {
     let wrong = |reason| SetupError::Header { name: name.to_owned(), reason };
-    let known: HeaderName = name.parse().map_err(|_| wrong("this is not a name of a header"))?;
-    if ["host", "content-length", "content-type", "accept", "transfer-encoding"].contains(&known.as_str())
-        || known.as_str().starts_with("mcp-")
-    {
+    let (known, value) = header(name, value).map_err(wrong)?;
+    if known.as_str().starts_with("mcp-") {
         return Err(wrong("the client sets it itself"));
     }
-    let mut value: HeaderValue =
-        value.parse().map_err(|_| wrong("its value has characters that no header can hold"))?;
-    value.set_sensitive(true);
     Ok((known, value))
 }
 
