@@ -12,9 +12,13 @@ mod foreign;
 mod kill9;
 mod library;
 mod messages;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod poll;
 mod scaling;
 mod tasks;
 mod upstreams;
 mod web;
+#[cfg(not(feature = "otlp"))]
+mod without_otlp;
 mod workflows;
