@@ -38,6 +38,12 @@ impl<T> Joined<T> {
         self.handle.take().and_then(|handle| handle.join().ok())
     }
 
+    /// Lets it go on without an owner: only right before the process ends, for one that is in a system call that nothing can
+    /// end, such as connecting.
+    pub fn leave(mut self) {
+        drop(self.handle.take());
+    }
+
     pub fn is_finished(&self) -> bool {
         self.handle.as_ref().is_none_or(JoinHandle::is_finished)
     }

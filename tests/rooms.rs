@@ -43,6 +43,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "telemetry",
             "resilience",
             "mcp",
+            "otlp",
             "upstream",
         ],
     ),

@@ -9,9 +9,7 @@ use serde_json::{Map, json};
 use super::exit::{Failure, OK, Outcome};
 use super::output::Output;
 use super::session::Session;
-use crate::config::{
-    Config, Entry, Loaded, Origins, Overrides, Problem, Record, SECTIONS, Secret, Section, Sources, Value,
-};
+use crate::config::{Config, Entry, Loaded, Origins, Overrides, Record, SECTIONS, Secret, Section, Sources, Value};
 use crate::control::wire::{DaemonStatus, Empty, Request};
 use crate::service::{Paths, token};
 
@@ -59,7 +57,7 @@ pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
     };
     match verb {
         Verb::Token { .. } => {}
-        Verb::Check => tell_good(&paths, &loaded.warnings, &mut session.output)?,
+        Verb::Check => tell_good(&paths, &loaded, &mut session.output)?,
         Verb::Show { origin } => show(&loaded, origin, &mut session.output)?,
     }
     Ok(OK)
@@ -107,12 +105,13 @@ pub(super) fn load(paths: &Paths, overrides: &Overrides) -> Result<Loaded, Failu
     Ok(Config::load(&sources, overrides)?)
 }
 
-fn tell_good(paths: &Paths, warnings: &[Problem], output: &mut Output) -> Result<(), Failure> {
+fn tell_good(paths: &Paths, loaded: &Loaded, output: &mut Output) -> Result<(), Failure> {
     let files = [&paths.system_config, &paths.config_file];
     let files: Vec<String> =
         files.into_iter().flatten().filter(|file| file.exists()).map(|file| file.display().to_string()).collect();
+    let warnings = loaded.warnings.iter().chain(&loaded.ignored);
     if output.json {
-        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let warnings: Vec<String> = warnings.map(ToString::to_string).collect();
         return output.json(&json!({"ok": true, "files": files, "warnings": warnings}));
     }
     for warning in warnings {
@@ -182,6 +181,7 @@ fn to_json(value: &Value) -> serde_json::Value {
         Value::Text(text) => json!(text),
         Value::Number(number) => json!(number),
         Value::Secret(_) => json!(Secret::SHOWN),
+        Value::Secrets(table) => table.keys().map(|name| (name.clone(), json!(Secret::SHOWN))).collect(),
     }
 }
 

@@ -13,7 +13,7 @@ use super::config;
 use super::exit::{FAILED, Failure, INTERNAL, NO_ANSWER, OK, Outcome};
 use super::session::Session;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Overrides};
+use crate::config::{Loaded, Overrides};
 use crate::control::ClientError;
 use crate::control::wire::{self, Request};
 use crate::daemon::{self, Setup, StartError};
@@ -64,14 +64,14 @@ pub(super) struct Start {
 struct Prepared {
     paths: Paths,
     overrides: Overrides,
-    config: Config,
+    loaded: Loaded,
 }
 
 fn prepare(flags: Flags, session: &Session) -> Result<Prepared, Failure> {
     let (paths, overrides) = (session.paths()?, flags.overrides());
-    let config = config::load(&paths, &overrides)?.config;
+    let loaded = config::load(&paths, &overrides)?;
     paths.prepare().map_err(|error| Failure::failed(error.to_string()))?;
-    Ok(Prepared { paths, overrides, config })
+    Ok(Prepared { paths, overrides, loaded })
 }
 
 /// Runs the daemon in this process.
@@ -92,7 +92,7 @@ fn stay(prepared: Prepared, verbose: u8) -> Outcome {
 }
 
 fn run(
-    Prepared { paths, overrides, config }: Prepared,
+    Prepared { paths, overrides, loaded: Loaded { config, ignored, .. } }: Prepared,
     verbose: u8,
     style: Style,
     reporter: Option<Reporter>,
@@ -101,6 +101,7 @@ fn run(
     if let Err(error) = logging::start(filter, style) {
         return Err((StartError { exit_code: INTERNAL, sentence: error.to_string() }, reporter));
     }
+    ignored.iter().for_each(|variable| log::warn!("{variable}"));
     let reload = {
         let paths = paths.clone();
         move || config::load(&paths, &overrides).map(|loaded| loaded.config).map_err(|failure| failure.to_string())

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use super::endpoint;
 use super::value::{Given, Secret, Value, quoted};
+use super::{endpoint, headers};
 
 /// Longest list, and largest table, that a setting may have.
-const ENTRIES_MAX: usize = 256;
+pub(super) const ENTRIES_MAX: usize = 256;
 /// Longest name that something is known by.
 const ID_BYTES_MAX: usize = 64;
 /// Longest name of a tool.
 const TOOL_BYTES_MAX: usize = 128;
 /// Longest name of a metric.
 const METRIC_BYTES_MAX: usize = 200;
-const SECRET_BYTES_MAX: usize = 4096;
+pub(super) const SECRET_BYTES_MAX: usize = 4096;
+/// Longest text, and longest name of an attribute.
+const TEXT_BYTES_MAX: usize = 255;
 
 /// What a setting may be, and its default.
 #[derive(Debug)]
@@ -50,10 +52,19 @@ pub(super) enum Kind {
     Endpoint {
         default: Option<&'static str>,
     },
+    /// Where metrics are posted; not set unless somebody sets it.
+    Collector,
     Tools {
         default: &'static [&'static str],
     },
     Secret,
+    /// Of HTTP; the values are secrets.
+    Headers,
+    /// Of a resource.
+    Attributes,
+    Text {
+        default: &'static str,
+    },
     Metric,
     Labels,
     /// Not set unless somebody sets it.
@@ -71,10 +82,12 @@ impl Kind {
                 Some(Value::Words(default.iter().map(|&word| word.to_owned()).collect()))
             }
             Kind::Hosts => Some(Value::Words(Vec::new())),
-            Kind::Table | Kind::Labels => Some(Value::Table(BTreeMap::new())),
+            Kind::Table | Kind::Labels | Kind::Attributes => Some(Value::Table(BTreeMap::new())),
             Kind::Switch { default } => Some(Value::Switch(default)),
+            Kind::Headers => Some(Value::Secrets(BTreeMap::new())),
+            Kind::Text { default } => Some(Value::Text(default.to_owned())),
             Kind::Endpoint { default } => default.map(|url| Value::Text(url.to_owned())),
-            Kind::Id | Kind::Secret | Kind::Metric | Kind::Number => None,
+            Kind::Collector | Kind::Id | Kind::Secret | Kind::Metric | Kind::Number => None,
         }
     }
 
@@ -98,9 +111,13 @@ impl Kind {
                     .to_owned()
             }
             Kind::Endpoint { .. } => "an http or https URL with a host, like \"http://localhost:8678/mcp\"".to_owned(),
+            Kind::Collector => "an http or https URL with a host, like \"http://localhost:4318/v1/metrics\"".to_owned(),
             Kind::Tools { .. } => "a list of names of tools, each of them once".to_owned(),
             Kind::Metric => "the name of a metric, like \"session_buddy.sessions.active\"".to_owned(),
             Kind::Labels => "a table of label names and texts".to_owned(),
+            Kind::Headers => "a table of header names and texts".to_owned(),
+            Kind::Attributes => "a table of attribute names and texts".to_owned(),
+            Kind::Text { .. } => "a text of 1 to 255 bytes".to_owned(),
             Kind::Number => "a finite number".to_owned(),
             Kind::Secret => "a text of 1 to 4096 visible ASCII characters".to_owned(),
         }
@@ -125,6 +142,8 @@ impl Kind {
             Kind::Address { .. }
             | Kind::Choice { .. }
             | Kind::Endpoint { .. }
+            | Kind::Collector
+            | Kind::Text { .. }
             | Kind::Id
             | Kind::Metric
             | Kind::Secret => Ok(Given::Text(text.to_owned())),
@@ -133,12 +152,16 @@ impl Kind {
             Kind::Words { .. } | Kind::Tools { .. } | Kind::Hosts if !text.starts_with('[') => {
                 Ok(Given::List(text.split(',').map(|word| Given::Text(word.trim().to_owned())).collect()))
             }
-            Kind::Words { .. } | Kind::Tools { .. } | Kind::Hosts | Kind::Table | Kind::Labels => {
-                match serde_json::from_str(text) {
-                    Ok(json) => Ok(Given::from_json(json)),
-                    Err(error) => Err(format!("must be {}, as JSON: {error}", self.expects())),
-                }
-            }
+            Kind::Words { .. }
+            | Kind::Tools { .. }
+            | Kind::Hosts
+            | Kind::Table
+            | Kind::Labels
+            | Kind::Headers
+            | Kind::Attributes => match serde_json::from_str(text) {
+                Ok(json) => Ok(Given::from_json(json)),
+                Err(error) => Err(format!("must be {}, as JSON: {error}", self.expects())),
+            },
         }
     }
 
@@ -172,6 +195,10 @@ impl Kind {
             (Kind::Words { .. }, Given::List(items)) => check_words(items).or_else(unfit),
             (Kind::Table, Given::Table(entries)) => check_table(entries, is_variable).or_else(unfit),
             (Kind::Labels, Given::Table(entries)) => check_table(entries, is_label).or_else(unfit),
+            (Kind::Attributes, Given::Table(entries)) => check_table(entries, is_attribute).or_else(unfit),
+            (Kind::Headers, Given::Table(entries)) => headers::check(entries).or_else(unfit),
+            (Kind::Text { .. }, Given::Text(text)) if is_line(text) => Ok(Value::Text(text.clone())),
+            (Kind::Text { .. }, Given::Text(text)) => unfit(quoted(text)),
             (Kind::Metric, Given::Text(text)) if is_metric(text) => Ok(Value::Text(text.clone())),
             (Kind::Metric, Given::Text(text)) => unfit(quoted(text)),
             (Kind::Number, Given::Whole(whole)) => Ok(Value::Number(*whole as f64)),
@@ -181,7 +208,7 @@ impl Kind {
             (Kind::Switch { .. }, Given::Text(text)) => unfit(quoted(text)),
             (Kind::Id, Given::Text(text)) if is_id(text) => Ok(Value::Text(text.clone())),
             (Kind::Id, Given::Text(text)) => unfit(quoted(text)),
-            (Kind::Endpoint { .. }, Given::Text(text)) => check_endpoint(text).or_else(unfit),
+            (Kind::Endpoint { .. } | Kind::Collector, Given::Text(text)) => check_endpoint(text).or_else(unfit),
             (Kind::Tools { .. }, Given::List(items)) => check_tools(items).or_else(unfit),
             (Kind::Hosts, Given::List(items)) => check_hosts(items).or_else(unfit),
             (Kind::Secret, Given::Text(text)) => check_secret(text).or_else(unfit),
@@ -291,6 +318,15 @@ fn check_words(items: &[Given]) -> Result<Value, String> {
 
 fn is_variable(name: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0'])
+}
+
+/// What the name of the service is has a setting of its own.
+fn is_attribute(name: &str) -> bool {
+    is_line(name) && name != "service.name"
+}
+
+fn is_line(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= TEXT_BYTES_MAX && !text.contains(char::is_control)
 }
 
 /// What Prometheus allows, but for names that it keeps for itself.

@@ -8,7 +8,7 @@ use super::record::{Origin, Record};
 use super::sections::{SECTIONS, Section, Setting, settings};
 use super::settings::Config;
 use super::value::{Given, Value};
-use super::{environment, file, sections};
+use super::{environment, file, opentelemetry, sections};
 
 /// Where to read from. Nothing else is looked at.
 #[derive(Clone, Debug, Default)]
@@ -68,9 +68,15 @@ pub(super) struct Layer {
     pub(super) written: Vec<Written>,
     pub(super) lists: Vec<Listed>,
     pub(super) problems: Vec<Problem>,
+    /// What could not be followed and may be wrong.
+    pub(super) ignored: Vec<Problem>,
 }
 
 impl Layer {
+    pub(super) fn put(&mut self, setting: Setting, value: Value, place: Place) {
+        self.written.push(Written { setting, value, place });
+    }
+
     /// A value that will do; complains of any other.
     pub(super) fn accept(&mut self, setting: Setting, given: &Given, place: Place) -> Option<Written> {
         self.judge(setting, setting.row.kind.check(given), place)
@@ -143,10 +149,12 @@ pub struct Loaded {
     pub origins: Origins,
     /// What is allowed, and perhaps not meant.
     pub warnings: Vec<Problem>,
+    /// Variables that others read too, and that cannot be followed here.
+    pub ignored: Vec<Problem>,
 }
 
 impl Config {
-    /// Reads every layer: defaults, the system's file, the user's file, the environment, flags; later ones win, and a
+    /// Reads every layer: defaults, the system's file, the user's file, the environment (names of others before ours), flags; later ones win, and a
     /// list or table is replaced as a whole.
     ///
     /// # Errors
@@ -160,13 +168,15 @@ impl Config {
         if let Some(path) = &sources.user_file {
             layers.push(file::read(path, sources.user_file_required));
         }
+        layers.push(opentelemetry::read(&sources.environment));
         layers.extend(environment::read(&sources.environment));
         layers.push(overrides.read());
 
         let mut origins = Origins::defaults();
-        let mut problems = Vec::new();
+        let (mut problems, mut ignored) = (Vec::new(), Vec::new());
         for mut layer in layers {
             problems.append(&mut layer.problems);
+            ignored.append(&mut layer.ignored);
             origins.lay_over(layer);
         }
         if !problems.is_empty() {
@@ -174,7 +184,7 @@ impl Config {
         }
         let config = Config::from(&origins);
         let warnings = warnings(&config, &origins);
-        Ok(Loaded { config, origins, warnings })
+        Ok(Loaded { config, origins, warnings, ignored })
     }
 }
 

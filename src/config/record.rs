@@ -121,6 +121,10 @@ impl Record {
         }
     }
 
+    pub(super) fn text_if_set(&self, name: &str) -> Option<String> {
+        self.value(name).is_some().then(|| self.text(name))
+    }
+
     pub(super) fn number(&self, name: &str) -> Option<f64> {
         match self.value(name) {
             Some(Value::Number(number)) => Some(*number),
@@ -133,6 +137,13 @@ impl Record {
         match self.value(name) {
             Some(Value::Secret(secret)) => Some(secret.clone()),
             None => None,
+            other => misread(name, other),
+        }
+    }
+
+    pub(super) fn secrets(&self, name: &str) -> BTreeMap<String, Secret> {
+        match self.value(name) {
+            Some(Value::Secrets(secrets)) => secrets.clone(),
             other => misread(name, other),
         }
     }

@@ -123,7 +123,7 @@ const SECONDS_PER_WEEK: f64 = 604_800.0;
 
 /// Every section, in the order of the man page.
 pub static SECTIONS: &[&Section] =
-    &[&DAEMON, &WEB, &EXECUTOR, &ASK, &WATCH, &RETENTION, &SESSION_BUDDY_POLLING, &UPSTREAM, &ALERT];
+    &[&DAEMON, &WEB, &EXECUTOR, &ASK, &WATCH, &RETENTION, &OTLP, &SESSION_BUDDY_POLLING, &UPSTREAM, &ALERT];
 
 pub(super) static DAEMON: Section = Section {
     name: "daemon",
@@ -295,6 +295,56 @@ pub(super) static RETENTION: Section = Section {
     ..PLAIN
 };
 
+/// Where the numbers are exported to.
+pub(super) static OTLP: Section = Section {
+    name: "otlp",
+    rows: &[
+        Row {
+            name: "enabled",
+            flag: None,
+            about: "Whether metrics are exported, if there is an endpoint.",
+            kind: Kind::Switch { default: true },
+        },
+        Row {
+            name: "endpoint",
+            flag: None,
+            about: "Where a collector of OpenTelemetry takes metrics, path and all.",
+            kind: Kind::Collector,
+        },
+        Row {
+            name: "interval_seconds",
+            flag: None,
+            about: "From one export to the next.",
+            kind: Kind::Seconds { default: 60.0, least: 0.1, most: 86400.0 },
+        },
+        Row {
+            name: "timeout_seconds",
+            flag: None,
+            about: "How long one export may take.",
+            kind: Kind::Seconds { default: 10.0, least: 0.1, most: 300.0 },
+        },
+        Row {
+            name: "headers",
+            flag: None,
+            about: "Headers that are sent with every request; their values are never shown to anybody else.",
+            kind: Kind::Headers,
+        },
+        Row {
+            name: "service_name",
+            flag: None,
+            about: "What the daemon is called at the collector.",
+            kind: Kind::Text { default: "claude-comms" },
+        },
+        Row {
+            name: "resource",
+            flag: None,
+            about: "What else is to be said of the daemon there.",
+            kind: Kind::Attributes,
+        },
+    ],
+    ..PLAIN
+};
+
 /// The upstream that the original polls.
 pub(super) static SESSION_BUDDY_POLLING: Section = Section {
     name: "session_buddy_polling",
@@ -430,24 +480,4 @@ pub(super) static ALERT: Section = Section {
 };
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_default_passes_its_own_check() {
-        for setting in settings() {
-            let Some(default) = setting.default() else { continue };
-            let kind = &setting.row.kind;
-            let again = kind.read_text(&default.to_plain_text()).unwrap();
-            assert_eq!(kind.check(&again), Ok(default), "{}", setting.key());
-        }
-    }
-
-    #[test]
-    fn no_name_appears_twice() {
-        let keys: Vec<String> = settings().map(|setting| setting.key()).collect();
-        for (at, key) in keys.iter().enumerate() {
-            assert!(!keys[at + 1..].contains(key), "{key}");
-        }
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ use super::layers::Origins;
 use super::record::Record;
 use super::sections;
 use super::upstream::Upstream;
+use super::value::Secret;
 
 /// Everything that can be configured, checked. [`Config::default`] has the documented defaults.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,7 @@ pub struct Config {
     pub ask: Ask,
     pub watch: Watch,
     pub retention: Retention,
+    pub otlp: Otlp,
     /// `session-buddy` first, then the others in the order of the file; also those that are not enabled.
     pub upstreams: Vec<Upstream>,
     /// In the order of the file.
@@ -92,6 +94,28 @@ pub struct Retention {
     pub events_max: u32,
 }
 
+/// `[otlp]`: exporting metrics.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Otlp {
+    pub enabled: bool,
+    /// Used as it is.
+    pub endpoint: Option<String>,
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// Names in small letters.
+    pub headers: BTreeMap<String, Secret>,
+    pub service_name: String,
+    /// Without `service.name`.
+    pub resource: BTreeMap<String, String>,
+}
+
+impl Otlp {
+    /// Where to, if anything is to be exported.
+    pub fn target(&self) -> Option<&str> {
+        self.endpoint.as_deref().filter(|_| self.enabled)
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config::from(&Origins::defaults())
@@ -107,6 +131,7 @@ impl From<&Origins> for Config {
             ask: Ask { timeout: origins.section(&sections::ASK).seconds("timeout_seconds") },
             watch: Watch { timeout: origins.section(&sections::WATCH).seconds("timeout_seconds") },
             retention: Retention::from(&origins.section(&sections::RETENTION)),
+            otlp: Otlp::from(&origins.section(&sections::OTLP)),
             upstreams: upstreams(origins),
             alerts: origins.all(&sections::ALERT).map(Alert::from).collect(),
         }
@@ -165,6 +190,20 @@ impl From<&Record> for Retention {
     }
 }
 
+impl From<&Record> for Otlp {
+    fn from(record: &Record) -> Otlp {
+        Otlp {
+            enabled: record.switch("enabled"),
+            endpoint: record.text_if_set("endpoint"),
+            interval: record.seconds("interval_seconds"),
+            timeout: record.seconds("timeout_seconds"),
+            headers: record.secrets("headers"),
+            service_name: record.text("service_name"),
+            resource: record.table("resource"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +226,9 @@ mod tests {
         assert!(config.executor.environment.is_empty());
         assert_eq!(config.ask.timeout, Duration::from_secs(600));
         assert_eq!(config.watch.timeout, Duration::from_secs(3600));
+        assert_eq!(config.otlp.target(), None);
+        assert_eq!((config.otlp.interval.as_secs(), config.otlp.timeout.as_secs()), (60, 10));
+        assert_eq!((config.otlp.enabled, config.otlp.service_name.as_str()), (true, "claude-comms"));
         assert_eq!((config.retention.events_days, config.retention.events_max), (7, 1_000_000));
     }
 }

@@ -19,6 +19,8 @@ pub enum Value {
     Switch(bool),
     Text(String),
     Secret(Secret),
+    /// By names that are no secrets.
+    Secrets(BTreeMap<String, Secret>),
     Number(f64),
 }
 
@@ -114,6 +116,13 @@ fn toml_text(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
+/// As an inline table.
+fn toml_table<'a>(entries: impl Iterator<Item = (&'a String, &'a str)>) -> String {
+    let entries: Vec<String> =
+        entries.map(|(name, text)| format!("{} = {}", toml_text(name), toml_text(text))).collect();
+    if entries.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", entries.join(", ")) }
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -131,12 +140,8 @@ impl fmt::Display for Value {
                 let words: Vec<String> = words.iter().map(|word| toml_text(word)).collect();
                 write!(f, "[{}]", words.join(", "))
             }
-            Value::Table(table) if table.is_empty() => f.write_str("{}"),
-            Value::Table(table) => {
-                let entries: Vec<String> =
-                    table.iter().map(|(name, text)| format!("{} = {}", toml_text(name), toml_text(text))).collect();
-                write!(f, "{{ {} }}", entries.join(", "))
-            }
+            Value::Table(table) => f.write_str(&toml_table(table.iter().map(|(name, text)| (name, text.as_str())))),
+            Value::Secrets(table) => f.write_str(&toml_table(table.keys().map(|name| (name, Secret::SHOWN)))),
         }
     }
 }

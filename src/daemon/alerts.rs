@@ -8,7 +8,7 @@ use crate::model::alert::{Bound, Look, Reading, Rule};
 use crate::model::event::{Body, Event};
 use crate::model::hub::Hub;
 use crate::model::pool::PoolView;
-use crate::telemetry::{Distribution, Family, MetricError, Points, Series};
+use crate::telemetry::{Distribution, MetricError, Points, Series};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,9 +59,10 @@ impl Lookout {
 }
 
 impl Exposed {
-    /// The series of these names, which are those of the text's lines.
+    /// The series of these names, which are those of the text's lines; a counter that gets its `_total` only there goes by
+    /// its own name too.
     fn read(&self, wanted: &BTreeSet<&str>, pools: &[PoolView]) -> Result<BTreeMap<String, Vec<Reading>>, MetricError> {
-        let parts = |name: &str| ["", "_sum", "_count"].map(|ending| format!("{name}{ending}"));
+        let parts = |name: &str| ["", "_sum", "_count", "_total"].map(|ending| format!("{name}{ending}"));
         let is_wanted = |name: &str| parts(name).iter().any(|part| wanted.contains(part.as_str()));
         let mut metrics: BTreeMap<String, Vec<Reading>> = BTreeMap::new();
         let mut add = |name: String, readings: Vec<Reading>| {
@@ -69,10 +70,16 @@ impl Exposed {
                 metrics.entry(name).or_default().extend(readings);
             }
         };
-        for Family { name, points, .. } in self.families(pools, &is_wanted)? {
-            let [name, sum, count] = parts(name.exported());
-            match &points {
-                Points::Counters(series) => add(name, readings(series, |number| number.as_f64())),
+        for family in self.families(pools, &is_wanted)? {
+            let [name, sum, count, total] = parts(family.name.exported());
+            match &family.points {
+                Points::Counters(series) => {
+                    let readings = readings(series, |number| number.as_f64());
+                    if family.exposed_name() == total {
+                        add(total, readings.clone());
+                    }
+                    add(name, readings);
+                }
                 Points::Gauges(series) => add(name, readings(series, |number| *number)),
                 Points::Histograms(series) => {
                     add(sum, readings(series, Distribution::sum));
@@ -148,6 +155,12 @@ mod tests {
         let labels = Arc::new(BTreeMap::from([("pool".to_owned(), "a".to_owned())]));
         assert_eq!(found["asks_total"], [Reading { labels, value: 3.0 }]);
         assert_eq!(found["took_seconds_sum"][0].value, 2.5);
+        // With and without what the text adds to it.
+        exposed.registry.counter("asks.failed", "", &[]).unwrap().add(2);
+        let failed = exposed.read(&BTreeSet::from(["asks_failed", "asks_failed_total"]), &[]).unwrap();
+        assert_eq!((failed.len(), failed["asks_failed"][0].value), (2, 2.0));
+        assert_eq!(failed["asks_failed"], failed["asks_failed_total"]);
+        assert!(exposed.read(&BTreeSet::from(["asks_total_total"]), &[]).unwrap().is_empty());
         let counted = exposed.read(&BTreeSet::from(["took_seconds_count"]), &[]).unwrap();
         assert_eq!((counted.len(), counted["took_seconds_count"][0].value), (1, 2.0));
     }

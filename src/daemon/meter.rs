@@ -176,17 +176,19 @@ impl Exposed {
         all.extend(families(samples.filter(|sample| is_wanted(sample.name)).collect()));
         Ok(all)
     }
+
+    /// All numbers, for whoever takes them away.
+    pub(super) fn all(&self, pools: &[PoolView]) -> Vec<Family> {
+        self.families(pools, &|_| true).unwrap_or_else(|error| {
+            log::error!("the metrics could not be put together: {error}");
+            self.registry.snapshot()
+        })
+    }
 }
 
 impl Exposition for Exposed {
     fn text(&self, pools: &[PoolView]) -> String {
-        match self.families(pools, &|_| true) {
-            Ok(families) => encode(&families),
-            Err(error) => {
-                log::error!("the metrics could not be put together: {error}");
-                encode(&self.registry.snapshot())
-            }
-        }
+        encode(&self.all(pools))
     }
 }
 

@@ -4,6 +4,8 @@ mod adversity;
 mod alerts;
 mod batch;
 mod doors;
+#[cfg_attr(not(feature = "otlp"), path = "no_exporter.rs")]
+mod exporter;
 mod guard;
 mod housekeeping;
 mod hub_loop;
@@ -26,9 +28,10 @@ use crate::store::StoreError;
 use crate::telemetry::Registry;
 use alerts::Lookout;
 use doors::{Doors, Hall};
+use exporter::Exporting;
 use guard::GuardSettings;
 use housekeeping::{Housekeeping, Retention};
-use hub_loop::{EXIT_INTERNAL, EXIT_OK, HubLoop};
+use hub_loop::{EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, HubLoop};
 use inbox::{DeathNotice, Inbox, Letter, inbox};
 use meter::{Exposed, Meter};
 use pollers::Pollers;
@@ -93,6 +96,8 @@ pub fn run(setup: Setup) -> Result<u8, (StartError, Option<Reporter>)> {
 /// Everything that runs, in the order in which it must end.
 struct House {
     watcher: Option<Watcher>,
+    exposed: Arc<Exposed>,
+    exporting: Option<Exporting>,
     _signals: Signals,
     hub: HubLoop,
     _socket: ControlSocket,
@@ -102,6 +107,12 @@ struct House {
 impl House {
     fn stop(&mut self) {
         self.watcher = None;
+        match self.exporting.take() {
+            Some(exporting) if self.hub.exit_code == EXIT_INTERRUPTED => exporting.leave(),
+            // The hub answers no more questions: it has ended, and so have its workers.
+            Some(exporting) => exporting.finish(self.exposed.all(&self.hub.hub.pool_views())),
+            None => {}
+        }
         self.hub.doors = None;
     }
 }
@@ -137,7 +148,8 @@ fn start(
             .map_err(failed)?;
     let socket = ControlSocket::open(&paths.socket, &lock).map_err(failed)?;
     let lookout = Lookout::new(Arc::clone(&exposed), clock.tick());
-    let hall = Hall { config, paths, inbox: &inbox, feed: &feed, clock: &clock, exposed };
+    let exporting = Exporting::start(&config.otlp, &exposed, &inbox, &clock)?;
+    let hall = Hall { config, paths, inbox: &inbox, feed: &feed, clock: &clock, exposed: Arc::clone(&exposed) };
     let doors = Doors::open(&hall, &socket)?;
     let hub = HubLoop {
         hub,
@@ -175,7 +187,7 @@ fn start(
     };
     // Whatever became runnable during recovery is dispatched by the first turn.
     inbox.offer(Letter::Look);
-    Ok(House { watcher: Some(watcher), _signals: signals, hub, _socket: socket, _lock: lock })
+    Ok(House { watcher: Some(watcher), exposed, exporting, _signals: signals, hub, _socket: socket, _lock: lock })
 }
 
 /// What the watcher does when it has found something. Should its thread panic, the hub is told that too.

@@ -130,7 +130,7 @@ impl Registry {
         self.snapshot_of(|_| true)
     }
 
-    /// The same of some metrics only, by the names that Prometheus has.
+    /// The same of some metrics only, by their names with underscores for dots.
     pub fn snapshot_of(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<Family> {
         let read = |family: &Registered| Family {
             name: family.shape.name.clone(),

@@ -14,6 +14,8 @@ mod kill9;
 mod library;
 mod messages;
 mod monitor;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod page;
 mod poll;
 mod scaling;
@@ -23,4 +25,6 @@ mod web;
 mod web_catching_up;
 mod web_floods;
 mod web_resume;
+#[cfg(not(feature = "otlp"))]
+mod without_otlp;
 mod workflows;

@@ -117,7 +117,7 @@ pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     for (name, _) in env::vars_os() {
         let named = name.to_string_lossy();
-        let ours = named.starts_with("CLAUDE_COMMS_") || named.starts_with("LISTEN_") || named.starts_with("WATCHDOG_");
+        let ours = ["CLAUDE_COMMS_", "OTEL_", "LISTEN_", "WATCHDOG_"].iter().any(|prefix| named.starts_with(prefix));
         if ours || ["NOTIFY_SOCKET", "JOURNAL_STREAM", "LOGURU_LEVEL", "NO_COLOR"].contains(&&*named) {
             command.env_remove(&name);
         }
@@ -174,6 +174,8 @@ pub(crate) struct Daemon {
     child: Option<Child>,
     /// Given to the daemon when it is started.
     flags: Vec<String>,
+    /// As well.
+    pub(crate) environment: Vec<(&'static str, String)>,
     pub(crate) epoch: String,
 }
 
@@ -199,7 +201,7 @@ impl Daemon {
         for module in ["frontend", "backend"] {
             fs::create_dir(dir.path().join(module)).unwrap();
         }
-        Daemon { dir, child: None, flags: Vec::new(), epoch: String::new() }
+        Daemon { dir, child: None, flags: Vec::new(), environment: Vec::new(), epoch: String::new() }
     }
 
     /// One with these settings, that listens on a port of its own.
@@ -303,6 +305,7 @@ impl Daemon {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
         let deaf: &[&str] = if flags.contains(&"--listen") { &[] } else { &["--listen", "none"] };
         let mut command = self.command(&[&["daemon"], deaf, &flags[..]].concat());
+        command.envs(self.environment.iter().cloned());
         command.env("NOTIFY_SOCKET", &path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = self.child.insert(command.spawn().unwrap());
         let mut message = [0; 256];

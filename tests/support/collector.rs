@@ -1,5 +1,6 @@
 //! A collector of OpenTelemetry for tests: it takes what is posted, decodes it with the official types, and answers as it is
 //! told.
+#![allow(dead_code, reason = "each test uses its part")]
 
 use claude_comms::thread::Joined;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -10,9 +11,11 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, Metric, NumberDataPoint, metric, number_data_point};
 use parking_lot::Mutex;
 use prost::Message;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,13 +89,47 @@ struct Shared {
     ends: Mutex<bool>,
 }
 
-impl Collector {
-    pub(crate) fn start(reaction: Reaction) -> Collector {
-        Collector::start_at("127.0.0.1:0".parse().unwrap(), reaction)
+/// An address that nobody else can have, and where nobody listens yet.
+pub(crate) struct Closed(OwnedFd);
+
+impl Closed {
+    pub(crate) fn new() -> Closed {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        Closed(socket)
     }
 
-    pub(crate) fn start_at(address: SocketAddr, reaction: Reaction) -> Collector {
-        let listener = TcpListener::bind(address).unwrap();
+    pub(crate) fn endpoint(&self) -> String {
+        let address = rustix::net::getsockname(&self.0).unwrap();
+        format!("http://{}/v1/metrics", SocketAddr::try_from(address).unwrap())
+    }
+
+    /// Has it let nobody in, so that connecting hangs, for as long as what comes back is kept.
+    pub(crate) fn hang(&self) -> Vec<OwnedFd> {
+        rustix::net::listen(&self.0, 0).unwrap();
+        let address = SocketAddr::try_from(rustix::net::getsockname(&self.0).unwrap()).unwrap();
+        let waiting = || {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
+            let _ = rustix::net::connect(&socket, &address);
+            socket
+        };
+        // One more than the kernel keeps waiting, and one to spare.
+        (0..3).map(|_| waiting()).collect()
+    }
+
+    pub(crate) fn open(self, reaction: Reaction) -> Collector {
+        rustix::net::listen(&self.0, 128).unwrap();
+        Collector::at(TcpListener::from(self.0), reaction)
+    }
+}
+
+impl Collector {
+    pub(crate) fn start(reaction: Reaction) -> Collector {
+        Closed::new().open(reaction)
+    }
+
+    fn at(listener: TcpListener, reaction: Reaction) -> Collector {
         let address = listener.local_addr().unwrap();
         let (sender, received) = bounded(RECEIVED_MAX);
         let shared = Shared {
@@ -117,12 +154,13 @@ impl Collector {
         Collector { address, received, shared, _accepting: accepting.unwrap() }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// Without the path.
+    pub(crate) fn base(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://{}/v1/metrics", self.address)
+        self.base() + "/v1/metrics"
     }
 
     pub(crate) fn react(&self, reaction: Reaction) {
@@ -155,8 +193,9 @@ impl Drop for Collector {
 fn serve(mut stream: &TcpStream, shared: &Shared) {
     let mut reader = BufReader::new(stream);
     while let Some(request) = read(&mut reader) {
-        let _ = shared.received.try_send(request);
+        // Whoever sees the request may say what becomes of the next one.
         let reaction = shared.reaction.lock().clone();
+        let _ = shared.received.try_send(request);
         let sent = match reaction {
             Reaction::Answer { status, headers, body } => {
                 let mut head = format!("HTTP/1.1 {status} Whatever\r\ncontent-length: {}\r\n", body.len());

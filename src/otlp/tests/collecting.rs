@@ -1,7 +1,7 @@
 //! Exports over real sockets.
 
 use super::super::{Exporter, ExporterSettings, Resource, SetupError};
-use super::collector::{Collector, Reaction, histograms, numbers, points};
+use super::collector::{Closed, Collector, Reaction, histograms, numbers, points};
 use super::{registry, started};
 use crate::clock::{Clock, SystemClock};
 use crate::telemetry::Registry;
@@ -68,17 +68,16 @@ fn the_start_stays_and_the_time_goes_on() {
 
 #[test]
 fn failures_are_counted_by_their_reason_and_recovery_goes_on() {
-    let collector = Collector::start(Reaction::answer(503, "", b"").with("retry-after", "5"));
+    let closed = Closed::new();
     let registry = registry();
-    let mut exporter = exporter(&collector.endpoint(), &registry);
+    let mut exporter = exporter(&closed.endpoint(), &registry);
+    assert_eq!(exporter.export(&registry.snapshot(), TIMEOUT), None);
+    let collector = closed.open(Reaction::answer(503, "", b"").with("retry-after", "5"));
     assert_eq!(exporter.export(&registry.snapshot(), TIMEOUT), Some(Duration::from_secs(5)));
     collector.react(Reaction::partly(2, "no"));
     assert_eq!(exporter.export(&registry.snapshot(), TIMEOUT), None);
     collector.react(Reaction::Hang);
     assert_eq!(exporter.export(&registry.snapshot(), Duration::from_millis(100)), None);
-    let address = collector.address();
-    drop(collector);
-    assert_eq!(exporter.export(&registry.snapshot(), TIMEOUT), None);
     let expected = [
         "export_failures_total{reason=\"connect\"} 1",
         "export_failures_total{reason=\"timeout\"} 1",
@@ -87,12 +86,13 @@ fn failures_are_counted_by_their_reason_and_recovery_goes_on() {
         "points_rejected_total 2",
     ];
     assert_eq!(counted(&registry), expected);
-    let collector = Collector::start_at(address, Reaction::taken());
+    collector.react(Reaction::taken());
+    collector.waiting();
     exporter.export(&registry.snapshot(), TIMEOUT);
     // What went wrong before is told as any other number.
     let received = collector.next();
     let failures = numbers(received.metric("claude_comms_otlp_export_failures_total"));
-    assert_eq!(failures.into_iter().collect::<Vec<_>>().len(), 3);
+    assert_eq!((failures["reason=connect"], failures.len()), (1.0, 3));
 }
 
 #[test]
