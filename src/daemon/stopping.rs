@@ -36,6 +36,8 @@ impl HubLoop {
                 }
             }
             Signal::Reload => (self.reload)(),
+            // Nobody listens for these here.
+            Signal::Resized | Signal::Continued => {}
         }
     }
 
