@@ -16,6 +16,8 @@ pub(super) const INTERNAL: u8 = 70;
 pub(super) const TRY_AGAIN: u8 = 75;
 pub(super) const CONFIGURATION: u8 = 78;
 pub(super) const TIMED_OUT: u8 = 124;
+/// What a shell says of a command that was interrupted (128 + SIGINT).
+pub(super) const INTERRUPTED: u8 = 130;
 /// What a shell says of a command whose reader went away (128 + SIGPIPE).
 pub(super) const NOBODY_READS: u8 = 141;
 

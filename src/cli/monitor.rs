@@ -8,17 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::bounded;
 use serde_json::Value;
 
-use super::exit::{Failure, OK, Outcome};
+use super::exit::{Failure, INTERRUPTED, NO_ANSWER, NO_DAEMON, NOT_FOUND, OK, Outcome};
 use super::output::Output;
 use super::session::Session;
+use super::table::terminal_width;
 use crate::clock::{Clock, SystemClock};
 use crate::control::PATIENCE;
 use crate::control::wire::{self, Request};
-use crate::monitor::{self, Address, Glyphs, Look, MonitorError, PanelSettings, Settings, Sink, Token};
+use crate::monitor::{
+    self, Address, Glyphs, Look, Looked, MonitorError, Outside, PanelSettings, Settings, Sink, Token,
+};
 use crate::service::{Signal, Signals};
+use crate::thread::Bell;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -35,6 +39,8 @@ const AKOSHA_PORT: u16 = 8692;
 const TOKEN_VARIABLE: &str = "CLAUDE_COMMS_TOKEN";
 /// What stands for a service that is not to be shown.
 const NO_SERVICE: &str = "none";
+/// Of a picture that no terminal gives a width, in columns.
+const WIDTH: u16 = 80;
 const SERVICES_MAX: usize = 32;
 const NAME_CHARS_MAX: usize = 32;
 /// Longest token file that is read, in bytes.
@@ -73,6 +79,9 @@ pub(super) struct Server {
     /// A file that holds the token to show to the server
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Print one picture, or with --json one document, and end
+    #[arg(long)]
+    once: bool,
 }
 
 #[derive(Debug, Args)]
@@ -104,19 +113,26 @@ pub(super) struct Dashboard {
 
 pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
     let look = look(&session.output);
-    let (settings, token_file) = match verb {
-        Verb::Pool(one) => (Settings::pool(one.id, of_server(&one.server, session)?, look), one.server.token_file),
-        Verb::Workflow(one) => {
-            (Settings::workflow(one.id, of_server(&one.server, session)?, look), one.server.token_file)
-        }
-        Verb::Dashboard(dashboard) => {
-            (Settings::dashboard(panels(&dashboard, session)?, look), dashboard.server.token_file)
-        }
+    let (settings, server) = match verb {
+        Verb::Pool(one) => (Settings::pool(one.id, of_server(&one.server, session)?, look), one.server),
+        Verb::Workflow(one) => (Settings::workflow(one.id, of_server(&one.server, session)?, look), one.server),
+        Verb::Dashboard(dashboard) => (Settings::dashboard(panels(&dashboard, session)?, look), dashboard.server),
     };
-    let settings = Settings { token: token(token_file.as_deref())?, ..settings };
+    let settings = Settings { token: token(server.token_file.as_deref())?, ..settings };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let (_listening, signals) = signals()?;
-    monitor::run_lines(&settings, &clock, &signals, &mut session.output).map_err(failure)?;
+    let (_listening, outside) = outside()?;
+    if server.once {
+        let width =
+            Some(&session.output).filter(|output| output.terminal).and_then(|_| terminal_width()).unwrap_or(WIDTH);
+        let looked = monitor::run_once(&settings, &clock, &outside.signals, width, &mut session.output);
+        return looked.map_err(failure).and_then(told);
+    }
+    let shown = if session.output.json || !session.output.terminal {
+        monitor::run_lines(&settings, &clock, &outside.signals, &mut session.output)
+    } else {
+        monitor::run_screen(&settings, &clock, &outside)
+    };
+    shown.map_err(failure)?;
     Ok(OK)
 }
 
@@ -128,13 +144,18 @@ fn look(output: &Output) -> Look {
 }
 
 /// From here on no signal ends the process by itself.
-fn signals() -> Result<(Signals, Receiver<Signal>), Failure> {
+fn outside() -> Result<(Signals, Outside), Failure> {
     let (told, signals) = bounded(4);
+    let stop = Arc::new(Bell::new().map_err(|error| failure(MonitorError::Start(error)))?);
+    let bell = Arc::clone(&stop);
     // One that does not fit says nothing that the others do not.
-    let listening = Signals::listen(move |signal| {
+    let listening = Signals::listen_on_screen(move |signal| {
         let _ = told.try_send(signal);
+        if matches!(signal, Signal::Stop | Signal::StopNow | Signal::Reload) {
+            bell.ring();
+        }
     });
-    Ok((listening.map_err(|error| failure(MonitorError::Start(error)))?, signals))
+    Ok((listening.map_err(|error| failure(MonitorError::Start(error)))?, Outside { signals, stop }))
 }
 
 fn failure(error: MonitorError) -> Failure {
@@ -142,6 +163,25 @@ fn failure(error: MonitorError) -> Failure {
         MonitorError::Output(error) => Failure::Output(error),
         MonitorError::Died => Failure::internal(error.to_string()),
         error => Failure::failed(error.to_string()),
+    }
+}
+
+fn told(looked: Looked) -> Outcome {
+    match looked {
+        Looked::Shown => Ok(OK),
+        // The picture says it, with what there is instead.
+        Looked::Unknown => Err(Failure::Shown { exit_code: NOT_FOUND }),
+        Looked::Interrupted => Err(Failure::Shown { exit_code: INTERRUPTED }),
+        Looked::Unreachable { url, why: Some(why) } if !why.is_somebody() => Err(Failure::Told {
+            exit_code: NO_DAEMON,
+            code: "no_daemon",
+            sentence: format!("{why} at {url}; start the daemon with: claude-comms poll start"),
+        }),
+        Looked::Unreachable { url, why } => {
+            let why = why.map_or_else(|| "no answer came in time".to_owned(), |why| why.to_string());
+            let sentence = format!("there is no picture of {url}: {why}");
+            Err(Failure::Told { exit_code: NO_ANSWER, code: "no_answer", sentence })
+        }
     }
 }
 

@@ -158,7 +158,7 @@ fn layout(heading: &[&str], rows: Vec<Vec<Kept>>, width: Option<u16>) -> String 
     table.to_string()
 }
 
-fn terminal_width() -> Option<u16> {
+pub(super) fn terminal_width() -> Option<u16> {
     let size = tcgetwinsize(io::stdout()).ok()?;
     (size.ws_col > 0).then_some(size.ws_col)
 }

@@ -36,6 +36,8 @@ impl HubLoop {
                 }
             }
             Signal::Reload => return (self.reload)(),
+            // Nobody listens for these here.
+            Signal::Resized | Signal::Continued => {}
         }
         None
     }

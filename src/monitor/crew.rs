@@ -65,8 +65,8 @@ impl Crew {
                     Err(_) => break,
                 },
                 recv(signals.unwrap_or(&none)) -> signal => match signal {
-                    Ok(Signal::Stop | Signal::StopNow) | Err(_) => break,
-                    Ok(_) => {}
+                    Ok(Signal::Resized | Signal::Continued) => {}
+                    Ok(_) | Err(_) => break,
                 },
                 recv(patience) -> _ => break,
             }

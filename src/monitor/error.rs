@@ -8,6 +8,8 @@ pub(crate) enum MonitorError {
     Start(#[source] io::Error),
     #[error("could not write: {0}")]
     Output(#[source] io::Error),
+    #[error("could not use the terminal: {0}; print lines instead with --json, or into a pipe")]
+    Terminal(#[source] io::Error),
     #[error("a part of the monitor has failed; start it anew")]
     Died,
 }

@@ -62,8 +62,8 @@ fn print_all(
                 }
             }
             recv(signals) -> signal => match signal {
-                Ok(Signal::Stop | Signal::StopNow) | Err(_) => return Ok(()),
-                Ok(_) => {}
+                Ok(Signal::Resized | Signal::Continued) => {}
+                Ok(_) | Err(_) => return Ok(()),
             },
             default(LOOK_INTERVAL) => {}
         }

@@ -87,6 +87,13 @@ pub(crate) enum Why {
     Closed(String),
 }
 
+impl Why {
+    /// Whether there was a server at all.
+    pub(crate) fn is_somebody(&self) -> bool {
+        !matches!(self, Why::NobodyAnswers | Why::NotConnected(_))
+    }
+}
+
 fn aside(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(" ({text})") }
 }

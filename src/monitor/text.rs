@@ -34,6 +34,24 @@ pub(crate) fn time(at: &str) -> String {
     if is_long { at[..19].replace('T', " ") } else { safe(at, 19) }
 }
 
+/// The time of day to the second.
+pub(crate) fn clock(at: &str) -> String {
+    let is_long = at.as_bytes().get(10) == Some(&b'T') && at.is_char_boundary(11) && at.is_char_boundary(19);
+    if is_long { at[11..19].to_owned() } else { safe(at, 8) }
+}
+
+/// How long ago, coarsely: what changes on the screen is sent to the terminal.
+pub(crate) fn age(age: Duration) -> String {
+    match age.as_secs() {
+        0 => "now".to_owned(),
+        seconds @ ..10 => format!("{seconds} s"),
+        seconds @ ..60 => format!("{} s", seconds / 5 * 5),
+        seconds @ ..3600 => format!("{} min", seconds / 60),
+        seconds @ ..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
+
 /// How long something took.
 pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs_f64();
@@ -74,13 +92,16 @@ mod tests {
     #[test]
     fn times_are_shown_to_the_second() {
         assert_eq!(time("2026-11-03T10:20:30.123456+00:00"), "2026-11-03 10:20:30");
+        assert_eq!(clock("2026-11-03T10:20:30.123456+00:00"), "10:20:30");
         for odd in ["", "never", "2026-11-03Tüüüüüüüü", "üüüüüüüüüüüüüüüüüüüüü"] {
-            assert!(time(odd).chars().count() <= 19, "{odd}");
+            assert!(time(odd).chars().count() <= 19 && clock(odd).chars().count() <= 8, "{odd}");
         }
     }
 
     #[test]
-    fn spans_are_as_exact_as_they_are_short() {
+    fn ages_grow_coarser() {
+        let shown = [0, 1, 9, 14, 59, 60, 3599, 3600, 172_800].map(|seconds| age(Duration::from_secs(seconds)));
+        assert_eq!(shown, ["now", "1 s", "9 s", "10 s", "55 s", "1 min", "59 min", "1 h", "2 d"]);
         let spans = [5, 1500, 61_000, 3_660_000].map(|millis| span(Duration::from_millis(millis)));
         assert_eq!(spans, ["5 ms", "1.5 s", "1 min 01 s", "1 h 01 min"]);
     }

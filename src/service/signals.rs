@@ -2,7 +2,7 @@
 
 use std::io;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator;
 
 use crate::thread::Joined;
@@ -14,8 +14,12 @@ pub enum Signal {
     Stop,
     /// Any further one: stop waiting.
     StopNow,
-    /// HUP: read the configuration again.
+    /// HUP: read the configuration again; on a screen: the terminal is gone.
     Reload,
+    /// WINCH, on a screen: the terminal has another size.
+    Resized,
+    /// CONT, on a screen: we were stopped, and somebody else had the terminal.
+    Continued,
 }
 
 /// Listening for signals; dropping it ends the thread.
@@ -32,8 +36,20 @@ impl Signals {
     ///
     /// # Errors
     /// The operating system has no thread or no handler left to give.
-    pub fn listen(mut tell: impl FnMut(Signal) + Send + 'static) -> io::Result<Signals> {
-        let mut arriving = iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    pub fn listen(tell: impl FnMut(Signal) + Send + 'static) -> io::Result<Signals> {
+        Signals::listen_for(&[SIGTERM, SIGINT, SIGHUP], tell)
+    }
+
+    /// The same, and what concerns a screen.
+    ///
+    /// # Errors
+    /// As of [`Signals::listen`].
+    pub fn listen_on_screen(tell: impl FnMut(Signal) + Send + 'static) -> io::Result<Signals> {
+        Signals::listen_for(&[SIGTERM, SIGINT, SIGHUP, SIGWINCH, SIGCONT], tell)
+    }
+
+    fn listen_for(numbers: &[i32], mut tell: impl FnMut(Signal) + Send + 'static) -> io::Result<Signals> {
+        let mut arriving = iterator::Signals::new(numbers)?;
         let handle = arriving.handle();
         let _thread = Joined::spawn("signals", move || {
             let mut stopping = false;
@@ -52,8 +68,11 @@ impl Drop for Signals {
 }
 
 fn meaning(number: i32, stopping: &mut bool) -> Signal {
-    if number == SIGHUP {
-        return Signal::Reload;
+    match number {
+        SIGHUP => return Signal::Reload,
+        SIGWINCH => return Signal::Resized,
+        SIGCONT => return Signal::Continued,
+        _ => {}
     }
     if std::mem::replace(stopping, true) { Signal::StopNow } else { Signal::Stop }
 }

@@ -101,8 +101,8 @@ fn every_verb_without_a_daemon_is_3() {
             ["ask"] => &["prompt"],
             ["upstream", "add"] => &["name", "http://localhost:1/mcp"],
             ["workflow", "run"] => &["-"],
-            // Without a daemon it waits for one.
-            ["monitor", _] => continue,
+            ["monitor", "dashboard"] => &["--once", "--port", "1", "--akosha-port", "1"],
+            ["monitor", _] => &["id", "--once", "--port", "1"],
             [_, "list" | "tail" | "metrics"] | ["poll", "status"] => &[],
             _ => &["id"],
         };

@@ -1,16 +1,22 @@
 //! `monitor`: the built binary against servers that do as the test says.
 
 use std::fs;
+use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, Running};
+use crate::support::{Daemon, LIMIT, Running, ends_within, pid_of, wait_until};
 
 #[path = "../../src/monitor/tests/server.rs"]
 #[allow(dead_code, reason = "the tests of the room use all of it")]
 mod server;
 
+#[path = "../../src/monitor/tests/pty.rs"]
+#[allow(dead_code, reason = "the tests of the room use all of it")]
+mod pty;
+
+use pty::Pty;
 use server::{EPOCH, Peer, Server};
 
 fn url(server: &Server) -> String {
@@ -105,6 +111,115 @@ fn a_dashboard_has_a_connection_for_each_panel() {
     let printed = leaves_with_1000(running, &mut peers);
     let words: Vec<&str> = printed.lines().filter_map(|line| line.split_whitespace().nth(4)).collect();
     assert_eq!(words, ["Mahavishnu", "Akosha", "more"], "{printed}");
+}
+
+#[test]
+fn a_screen_is_shown_redrawn_and_left_with_a_key() {
+    let daemon = Daemon::none();
+    let server = Server::bind();
+    let mut pty = Pty::open(80, 24);
+    let mut child = pty.spawn(&mut daemon.command(&["monitor", "pool", "local", "--url", &url(&server)]));
+    let mut peer = server.serve(0, &pool());
+    pty.wait_for("running");
+    assert!(pty.is_raw() && pty.has("\x1b[?1049h") && pty.has("38;5;2"));
+    // Whatever was drawn last is there now.
+    while pty.read_for(Duration::from_millis(300)) {}
+    pty.bytes.clear();
+    pty.read_for(Duration::from_secs(5));
+    assert!(pty.bytes.len() < 500, "{} bytes in 5 s", pty.bytes.len());
+
+    pty.resize(100, 30);
+    kill_process(pid_of(child.id()), Signal::WINCH).unwrap();
+    pty.wait_for("\x1b[30;1H");
+    pty.press("?");
+    pty.wait_for("q, Ctrl-C");
+    pty.press("\x1b");
+    pty.bytes.clear();
+    peer.event(Some(1), "pool.status_changed", "pool:local", json!({"status": "paused"}));
+    pty.wait_for("paused");
+    pty.press("q");
+    assert_eq!(peer.hear_close(), 1000);
+    assert_eq!(pty.wait(&mut child), Some(0));
+    assert!(pty.is_restored());
+    assert!(!pty.has("Failed to"), "{}", String::from_utf8_lossy(&pty.bytes));
+}
+
+#[test]
+fn a_screen_is_left_by_a_signal_and_by_control_c() {
+    let daemon = Daemon::none();
+    for way in ["TERM", "INT", "HUP", "\x03"] {
+        let server = Server::bind();
+        let mut pty = Pty::open(40, 10);
+        let mut child = pty.spawn(&mut daemon.command(&["monitor", "pool", "local", "--url", &url(&server)]));
+        let mut peer = server.serve(0, &pool());
+        pty.wait_for("running");
+        let pid = pid_of(child.id());
+        match way {
+            "TERM" => kill_process(pid, Signal::TERM).unwrap(),
+            "INT" => kill_process(pid, Signal::INT).unwrap(),
+            "HUP" => kill_process(pid, Signal::HUP).unwrap(),
+            key => pty.press(key),
+        }
+        assert_eq!(peer.hear_close(), 1000, "{way}");
+        assert_eq!(pty.wait(&mut child), Some(0), "{way}");
+        assert!(pty.is_restored(), "{way}");
+    }
+}
+
+#[test]
+fn a_terminal_that_takes_nothing_holds_nobody() {
+    let daemon = Daemon::none();
+    let server = Server::bind();
+    let pty = Pty::open(200, 60);
+    let mut child = pty.spawn(&mut daemon.command(&["monitor", "pool", "local", "--url", &url(&server)]));
+    let mut peer = server.serve(0, &pool());
+    let mut seq = 0;
+    wait_until("more than fits between it and a reader that never reads", || {
+        seq += 1;
+        peer.event(Some(seq), "x", "pool:local", json!({ "text": seq.to_string().repeat(30) }));
+        pty.is_full()
+    });
+    kill_process(pid_of(child.id()), Signal::TERM).unwrap();
+    assert_eq!(peer.hear_close(), 1000);
+    assert!(ends_within(child.id(), LIMIT));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn one_picture_is_printed_for_scripts() {
+    let daemon = Daemon::none();
+    let server = Server::bind();
+    let once = |more: &[&str]| {
+        let url = url(&server);
+        let words = [&["monitor", "pool", "local", "--once", "--url", &url][..], more].concat();
+        daemon.spawn(&words)
+    };
+    let running = once(&[]);
+    let mut peer = server.serve(0, &pool());
+    assert_eq!(peer.hear_close(), 1000);
+    let picture = running.wait().good();
+    assert!(picture.contains(" Pool ──") && picture.contains("● idle     worker-0"), "{picture}");
+    assert!(!picture.contains("q quit") && picture.lines().all(|line| line.chars().count() <= 80), "{picture}");
+
+    let running = once(&["--json"]);
+    let mut peer = server.serve(0, &pool());
+    assert_eq!(peer.hear_close(), 1000);
+    let document = running.wait().json();
+    let panel = &document["panels"][0];
+    assert_eq!((&panel["connection"], &panel["status"]), (&json!("live"), &pool()));
+
+    let running = once(&[]);
+    let mut peer = server.serve(0, &json!({"pool_id": "local", "status": "not_found", "known": ["other"]}));
+    assert_eq!(peer.hear_close(), 1000);
+    let ran = running.wait();
+    assert!(ran.code == 5 && ran.stdout.contains("those that it knows:\nother\n"), "{ran:?}");
+
+    // It is somebody, but no server of ours.
+    let running = once(&[]);
+    let mut bare = server.accept_bare();
+    std::io::Write::write_all(&mut bare, b"HTTP/1.1 404 Not Found\r\n\r\n").unwrap();
+    let said = running.wait().bad(4);
+    assert!(said.contains("HTTP status 404"), "{said}");
 }
 
 #[test]

@@ -2,4 +2,8 @@
 
 mod clients;
 mod lines;
+#[allow(dead_code, reason = "the tests of the built binary use all of it")]
+mod pty;
+mod screens;
 mod server;
+mod terminal;
