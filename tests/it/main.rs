@@ -7,6 +7,7 @@ mod alerts;
 mod asks;
 mod breakers;
 mod cli;
+mod fastmcp;
 mod faults;
 mod foreign;
 mod kill9;
