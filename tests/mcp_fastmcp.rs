@@ -2,53 +2,23 @@
 //! name a Python that has FastMCP of that version; what is missing on a machine is said and skipped.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test as a whole")]
 
+#[path = "support/fastmcp.rs"]
+mod fastmcp;
+
 use claude_comms::mcp::client::{CallError, Client, ClientSettings, ToolAnswer};
 use claude_comms::mcp::protocol::Era;
 use claude_comms::resilience::{Backoff, Curve, Effects, Fault, RetryPolicy, RetrySettings};
+use fastmcp::{Server, python};
 use serde_json::{Map, Value, json};
-use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A running server; killed when dropped.
-struct Server {
-    child: Child,
-    port: u16,
-}
-
-impl Server {
-    fn start(python: &str, port: u16) -> Server {
-        Server::with_arguments(python, &[port.to_string()])
-    }
-
-    fn with_arguments(python: &str, arguments: &[String]) -> Server {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign/fastmcp_server.py");
-        let mut command = Command::new(python);
-        // It would show the failure that a tool has on purpose over half a screen.
-        command.env("FASTMCP_LOG_LEVEL", "CRITICAL");
-        command.arg(script).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        Server { port: line.trim().parse().unwrap(), child }
-    }
-
-    fn client(&self, first: Era) -> Client {
-        let endpoint = format!("http://127.0.0.1:{}/mcp", self.port);
-        Client::new(&endpoint, &ClientSettings::default().first_era(first)).unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn client(server: &Server, first: Era) -> Client {
+    Client::new(&server.endpoint(), &ClientSettings::default().first_era(first)).unwrap()
 }
 
 fn call(client: &Client, tool: &str) -> Result<ToolAnswer, CallError> {
@@ -70,9 +40,7 @@ fn object(answer: ToolAnswer) -> Value {
 
 /// What the server says that it was asked, by a client of its own.
 fn seen(server: &Server, count: &str) -> u64 {
-    let client = server.client(Era::Legacy);
-    let seen = object(call(&client, "seen").unwrap());
-    client.close(TIMEOUT);
+    let seen = server.seen();
     seen["asked"][count].as_u64().or(seen[count].as_u64()).unwrap_or_default()
 }
 
@@ -90,7 +58,7 @@ fn check_tools(client: &Client) {
 /// One session for the life of a server, ended when the client is closed; another after a restart, unnoticed.
 fn check_sessions(python: &str) {
     let server = Server::start(python, 0);
-    let client = server.client(Era::Legacy);
+    let client = client(&server, Era::Legacy);
     check_tools(&client);
     assert_eq!(client.era(), Some(Era::Legacy));
     // One is ours, the others belong to who asks.
@@ -106,20 +74,12 @@ fn check_sessions(python: &str) {
     assert_eq!((seen(&server, "initialize"), seen(&server, "sessions"), seen(&server, "DELETE")), (2, 3, 3));
 }
 
-fn python(variable: &str) -> Option<String> {
-    let python = env::var(variable).ok().filter(|python| Path::new(python).exists());
-    if python.is_none() {
-        println!("skipped: {variable} names no Python that has FastMCP");
-    }
-    python
-}
-
 #[test]
 fn fastmcp_3() {
     let Some(python) = python("CLAUDE_COMMS_FASTMCP3") else { return };
     check_sessions(&python);
     let server = Server::start(&python, 0);
-    let client = server.client(Era::Modern);
+    let client = client(&server, Era::Modern);
     check_tools(&client);
     assert_eq!(client.era(), Some(Era::Legacy));
     client.close(TIMEOUT);
@@ -130,7 +90,7 @@ fn fastmcp_4() {
     let Some(python) = python("CLAUDE_COMMS_FASTMCP4") else { return };
     check_sessions(&python);
     let server = Server::start(&python, 0);
-    let client = server.client(Era::Modern);
+    let client = client(&server, Era::Modern);
     check_tools(&client);
     assert_eq!(client.era(), Some(Era::Modern));
     client.close(TIMEOUT);

@@ -1,7 +1,10 @@
 # A FastMCP server as anybody would write one, that also tells what it was asked: how often each method came, by which HTTP
 # verb, and how many sessions it has opened. The first argument is its port, or 0 for any; it prints the one it has. With a second one,
-# a folder with cert.pem and key.pem, it speaks TLS.
+# a folder with cert.pem and key.pem, it speaks TLS. While there is a file that HOLD names, get_session_analytics does not answer,
+# and makes a file HOLD.held when it is asked.
+import asyncio
 import json
+import os
 import socket
 import sys
 
@@ -41,6 +44,30 @@ def unsuccessful() -> dict:
 @server.tool
 def broken() -> str:
     raise ValueError("on purpose")
+
+
+@server.tool
+def get_activity_summary() -> dict:
+    return {"active_sessions": 3, "total_sessions": 41}
+
+
+@server.tool
+def get_workflow_metrics() -> dict:
+    return {"workflows_completed": 5, "workflows_failed": 1, "avg_duration": 2.5}
+
+
+@server.tool
+async def get_session_analytics() -> str:
+    hold = os.environ.get("HOLD")
+    if hold and os.path.exists(hold):
+        open(hold + ".held", "w").close()
+        await asyncio.sleep(600)
+    return json.dumps({"total_checkpoints": 9, "avg_checkpoint_size": 1024, "avg_session_duration": 90})
+
+
+@server.tool
+def get_performance_metrics() -> dict:
+    return {"cpu_usage": 12.5, "memory_usage": 80, "response_time": 0.25}
 
 
 @server.tool
