@@ -31,6 +31,26 @@ impl Glyphs {
         }
     }
 
+    /// What was not reached yet, or says nothing.
+    pub(crate) fn empty(self) -> &'static str {
+        match self {
+            Glyphs::Unicode => "○",
+            Glyphs::Ascii => ".",
+        }
+    }
+
+    /// A bar of `width` cells, of which `done` of `all` are full.
+    pub(crate) fn bar(self, done: u64, all: u64, width: u16) -> String {
+        let width = u64::from(width);
+        let full = done.min(all).saturating_mul(width).checked_div(all).unwrap_or(0);
+        let (filled, open) = match self {
+            Glyphs::Unicode => ("█", "░"),
+            Glyphs::Ascii => ("#", "-"),
+        };
+        let times = |count: u64| usize::try_from(count).unwrap_or(0);
+        filled.repeat(times(full)) + &open.repeat(times(width - full))
+    }
+
     /// The same text in characters that the terminal has.
     pub(crate) fn text(self, text: &str) -> Cow<'_, str> {
         match self {
@@ -71,8 +91,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_terminal_does_not_have_is_replaced() {
+    fn a_bar_is_as_wide_as_asked_whatever_the_numbers() {
+        assert_eq!(Glyphs::Ascii.bar(1, 4, 8), "##------");
+        for (done, all) in [(0, 0), (5, 0), (9, 3), (u64::MAX, u64::MAX)] {
+            assert_eq!(Glyphs::Ascii.bar(done, all, 5).len(), 5, "{done}/{all}");
+        }
         assert_eq!(Glyphs::Ascii.text("a·b…ü"), "a-b.?");
-        assert_eq!(Glyphs::Unicode.text("a·b…ü"), "a·b…ü");
     }
 }

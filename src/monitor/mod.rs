@@ -25,6 +25,7 @@ mod tell;
 mod terminal;
 mod text;
 mod workers;
+mod workflow;
 
 #[cfg(test)]
 mod tests;

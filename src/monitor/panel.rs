@@ -10,6 +10,7 @@ use super::settings::{Kind, PanelSettings};
 use super::tell::{Continuity, Lost, Tell, Why};
 use super::text::{NAME_CHARS_MAX, SENTENCE_CHARS_MAX, clock, safe};
 use super::workers::earlier;
+use super::workflow::WorkflowPicture;
 use crate::clock::{Now, Tick, Timestamp};
 
 #[derive(Clone, Debug)]
@@ -63,6 +64,7 @@ impl Link {
 #[derive(Clone, Debug)]
 pub(crate) enum Picture {
     Pool(PoolPicture),
+    Workflow(WorkflowPicture),
     /// Only of what happens.
     Events,
 }
@@ -83,7 +85,8 @@ impl Panel {
             unknown: None,
             picture: match kind {
                 Kind::Pool(_) => Picture::Pool(PoolPicture::default()),
-                Kind::Workflow(_) | Kind::Dashboard => Picture::Events,
+                Kind::Workflow(_) => Picture::Workflow(WorkflowPicture::default()),
+                Kind::Dashboard => Picture::Events,
             },
         }
     }
@@ -107,6 +110,7 @@ impl Panel {
                 self.is_fresh();
                 match &mut self.picture {
                     Picture::Pool(pool) => pool.take(data, now),
+                    Picture::Workflow(workflow) => workflow.take(data, now),
                     Picture::Events => {}
                 }
             }
@@ -139,16 +143,17 @@ impl Panel {
 
     fn event(&mut self, now: Now, frame: &Frame, is_live: bool) {
         self.count(now);
-        self.is_fresh();
         let at = frame.at();
         if let Some(at) = at.filter(|_| is_live) {
             self.latency.add(at.until(now.wall));
         }
-        let tick = at.map_or(now.tick, |at| earlier(now, at));
         match &mut self.picture {
-            Picture::Pool(pool) => pool.hear(frame, tick),
+            Picture::Workflow(workflow) if !workflow.concerns(frame) => return,
+            Picture::Workflow(workflow) => workflow.hear(frame, at.unwrap_or(now.wall), now),
+            Picture::Pool(pool) => pool.hear(frame, at.map_or(now.tick, |at| earlier(now, at))),
             Picture::Events => {}
         }
+        self.is_fresh();
         // A picture of a state is no happening.
         if frame.is_snapshot() {
             return;

@@ -66,6 +66,10 @@ pub(crate) struct Talk {
     ever_subscribed: bool,
     /// What was asked about is not there; an event about it would mean that it is now.
     is_unknown: bool,
+    /// Asked how things are, and not answered yet.
+    is_asked: bool,
+    /// Something has happened since that may change the answer.
+    is_outdated: bool,
 }
 
 impl Talk {
@@ -79,6 +83,8 @@ impl Talk {
             kept_until: None,
             ever_subscribed: false,
             is_unknown: false,
+            is_asked: false,
+            is_outdated: false,
         }
     }
 
@@ -87,6 +93,8 @@ impl Talk {
         self.greeted = false;
         self.subscribed = false;
         self.kept_until = None;
+        self.is_asked = false;
+        self.is_outdated = false;
         token.map(|token| request(AUTH, &json!({ "token": token }), AUTH))
     }
 
@@ -137,8 +145,14 @@ impl Talk {
         request(SUBSCRIBE, &data, &format!("sub_{}", first.replace(':', "_")))
     }
 
-    fn ask(&self) -> Option<Value> {
+    /// Asks now, or once the last question is answered: however fast things change, one question is under way.
+    fn ask(&mut self) -> Option<Value> {
         let question = self.question.as_ref()?;
+        if self.is_asked {
+            self.is_outdated = true;
+            return None;
+        }
+        self.is_asked = true;
         Some(request(question.event(), &question.data(), "status"))
     }
 
@@ -172,11 +186,27 @@ impl Talk {
         }
         let was_kept = frame.seq.is_some_and(|seq| self.kept_until.is_some_and(|until| seq <= until));
         let is_live = !was_kept && !frame.is_snapshot();
-        let say = if std::mem::take(&mut self.is_unknown) { self.ask().into_iter().collect() } else { Vec::new() };
+        let changes = match self.question {
+            Some(Question::Pool(_)) => matches!(frame.event.as_str(), "pool.spawned" | "pool.closed"),
+            // Which stages run now is not said by the end of another.
+            Some(Question::Workflow(_)) => frame.event.starts_with("workflow."),
+            None => false,
+        };
+        let again = std::mem::take(&mut self.is_unknown) || changes;
+        let say = if again { self.ask().into_iter().collect() } else { Vec::new() };
         Heard { tell: Some(Tell::Event { frame, is_live }), say, turned_away: None }
     }
 
     fn status(&mut self, data: Map<String, Value>) -> Heard {
+        self.is_asked = false;
+        let mut heard = self.answer(data);
+        if std::mem::take(&mut self.is_outdated) {
+            heard.say.extend(self.ask());
+        }
+        heard
+    }
+
+    fn answer(&mut self, data: Map<String, Value>) -> Heard {
         if text(&data, "status").as_deref() == Some("not_found") {
             return self.unknown(&data);
         }
@@ -208,6 +238,7 @@ impl Talk {
 
     fn refusal(&mut self, frame: Frame) -> Heard {
         let about_status = self.question.as_ref().is_some_and(|question| question.event() == frame.event);
+        self.is_asked &= !about_status;
         if about_status && frame.error_code.as_deref().is_some_and(|code| code.eq_ignore_ascii_case("not_found")) {
             return self.unknown(&frame.data);
         }
@@ -223,4 +254,45 @@ fn request(event: &str, data: &Value, id: &str) -> Value {
 
 fn text(data: &Map<String, Value>, name: &str) -> Option<String> {
     data.get(name).and_then(Value::as_str).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(talk: &mut Talk, kind: &str, event: &str, data: Value) -> Vec<String> {
+        let text = json!({"type": kind, "event": event, "data": data}).to_string();
+        let heard = talk.hear(Frame::parse(text.as_bytes()).unwrap());
+        heard.say.iter().map(|said| said["event"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    #[test]
+    fn however_fast_things_change_one_question_is_under_way() {
+        let mut talk = Talk::new("workflow:w".to_owned(), Some(Question::Workflow("w".to_owned())));
+        assert_eq!(talk.begin(None), None);
+        assert_eq!(said(&mut talk, "event", WELCOME, json!({})), ["subscribe", "get_workflow_status"]);
+        for _ in 0..3 {
+            assert!(said(&mut talk, "event", "workflow.stage_completed", json!({})).is_empty());
+        }
+        let status = json!({"status": "running"});
+        assert_eq!(said(&mut talk, "response", "get_workflow_status", status.clone()), ["get_workflow_status"]);
+        assert!(said(&mut talk, "response", "get_workflow_status", status).is_empty());
+        assert_eq!(said(&mut talk, "event", "workflow.completed", json!({})), ["get_workflow_status"]);
+        // One that is refused is over too.
+        let refused = said(&mut talk, "error", "get_workflow_status", json!({}));
+        assert!(refused.is_empty());
+        assert_eq!(said(&mut talk, "event", "workflow.started", json!({})), ["get_workflow_status"]);
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_not_taken_for_an_answer() {
+        let mut talk = Talk::new("global".to_owned(), None);
+        talk.begin(Some("token"));
+        for (kind, event) in [("response", "get_pool_status"), ("pong", "ping"), ("response", "auth"), ("ack", "x")] {
+            assert!(said(&mut talk, kind, event, json!({"status": "running"})).is_empty(), "{event}");
+        }
+        assert_eq!(said(&mut talk, "event", WELCOME, json!({"epoch": 5, "seq": "x"})), ["subscribe"]);
+        // A second greeting is an event like others.
+        assert!(said(&mut talk, "event", WELCOME, json!({})).is_empty());
+    }
 }

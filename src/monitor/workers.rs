@@ -79,6 +79,19 @@ impl Workers {
         }
     }
 
+    /// Whether an event names one that is there.
+    pub(crate) fn knows(&self, data: &Map<String, Value>) -> bool {
+        word(data, "worker_id").is_some_and(|id| self.all.iter().any(|worker| worker.id == id))
+    }
+
+    /// It has that task.
+    pub(crate) fn is_busy(&mut self, id: &str, task: &str, since: Option<Tick>) {
+        let Some(worker) = self.of(id) else { return };
+        worker.status = "busy".to_owned();
+        worker.task = Some(both(task));
+        worker.since = since.or(worker.since);
+    }
+
     /// What an event says of a worker.
     pub(crate) fn hear(&mut self, frame: &Frame, at: Tick) {
         let data = &frame.data;

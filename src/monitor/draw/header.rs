@@ -5,6 +5,7 @@ use crate::clock::Now;
 use crate::monitor::describe::Level;
 use crate::monitor::panel::{Link, Panel};
 use crate::monitor::state::State;
+use crate::monitor::tell::Lost;
 use crate::monitor::text::age;
 use ratatui::buffer::Buffer;
 use ratatui::text::{Line, Span};
@@ -36,7 +37,7 @@ pub(super) fn figures(now: Now, panel: &Panel, link: &Link, brush: Brush) -> Lin
     if let Some(trouble) = link.trouble() {
         return Line::from(vec![url, Span::raw("  "), brush.text(&trouble)]);
     }
-    let mut parts = vec![format!("{} messages", panel.messages)];
+    let mut parts = vec![counted(panel.messages, "message")];
     parts.push(format!("{:.1}/s", panel.rate.per_second(now.tick)));
     let percentile =
         |name: &str, of: usize| panel.latency.percentile(of).map(|time| format!("{name} {}", millis(time)));
@@ -46,6 +47,11 @@ pub(super) fn figures(now: Now, panel: &Panel, link: &Link, brush: Brush) -> Lin
         parts.push(format!("{} not understood", panel.junk));
     }
     Line::from(vec![url, Span::raw("  "), brush.text(&parts.join(" · "))])
+}
+
+fn counted(count: u64, what: &str) -> String {
+    let many = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{many}")
 }
 
 fn millis(time: Duration) -> String {
@@ -59,14 +65,16 @@ pub(super) fn staleness(now: Now, panel: &Panel, link: &Link, width: u16) -> Opt
     let since = panel.stale_since?;
     let as_of = format!("as of {} ago", age(now.tick.since(since)).replace("now", "0 s"));
     Some(match link {
-        Link::Lost { lost, retry_at } => {
+        Link::Lost { lost, retry_at } if *retry_at > now.tick => {
             let next = now.tick.until(*retry_at).as_secs_f64().ceil();
             match width {
                 WIDE.. => format!("{as_of}, reconnecting (attempt {}, next in {next} s)", lost.attempt),
                 _ => format!("{as_of}, attempt {} in {next} s", lost.attempt),
             }
         }
-        Link::Connecting { attempt } => format!("{as_of}, reconnecting (attempt {attempt})"),
+        Link::Connecting { attempt } | Link::Lost { lost: Lost { attempt, .. }, .. } => {
+            format!("{as_of}, reconnecting (attempt {attempt})")
+        }
         _ => as_of,
     })
 }

@@ -6,6 +6,7 @@ mod header;
 mod help;
 mod history;
 mod pool;
+mod workflow;
 
 use super::panel::Picture;
 use super::state::State;
@@ -36,6 +37,7 @@ pub(crate) fn paint(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(panel) = state.shown(0) else { return };
     match &panel.picture {
         Picture::Pool(pool) => pool::paint(state, panel, pool, brush, rows, buffer),
+        Picture::Workflow(picture) => workflow::paint(state, panel, picture, brush, rows, buffer),
         Picture::Events => {
             header::paint(state, panel, brush, &mut rows, buffer);
             history::paint(state, 0, brush, rows.rest(), buffer);

@@ -7,3 +7,4 @@ mod pty;
 mod screens;
 mod server;
 mod terminal;
+mod workflows;

@@ -61,7 +61,12 @@ impl Stage {
     }
 
     pub(super) fn event(&mut self, panel: usize, event: &str, data: Value) {
+        self.event_in(panel, "pool:local", event, data);
+    }
+
+    pub(super) fn event_in(&mut self, panel: usize, room: &str, event: &str, data: Value) {
         let mut sent = frame("event", event, data);
+        sent["room"] = room.into();
         // It has taken 12 ms.
         let sent_at = self.now.wall.as_micros() - 12_000;
         sent["timestamp"] = Timestamp::from_micros(sent_at).to_string().into();
