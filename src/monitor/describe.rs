@@ -48,6 +48,10 @@ pub(crate) fn describe(frame: &Frame) -> String {
             parts([id(data, "message_id"), Some(change(data, "previous_status", "current_status"))], " ")
         }
         "upstream.polled" => polled(data),
+        "insight.generated" => parts([name(data, "insight_type"), name(data, "description")], ": "),
+        "pattern.detected" => {
+            parts([name(data, "pattern_type"), name(data, "pattern"), name(data, "description")], ": ")
+        }
         "gap" => parts([figure(data, "from"), figure(data, "to")], " to "),
         _ => String::new(),
     };

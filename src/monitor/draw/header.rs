@@ -34,8 +34,17 @@ pub(super) fn link_words(link: &Link, brush: Brush) -> Line<'static> {
 /// Where the server is and how much comes; or why nothing does.
 pub(super) fn figures(now: Now, panel: &Panel, link: &Link, brush: Brush) -> Line<'static> {
     let url = brush.styled(&panel.url, brush.faint());
+    Line::from(vec![url, Span::raw("  "), brush.text(&figures_words(now, panel, link, u16::MAX))])
+}
+
+/// How much comes, or why nothing does.
+pub(super) fn figures_words(now: Now, panel: &Panel, link: &Link, width: u16) -> String {
+    const WIDE: u16 = 46;
     if let Some(trouble) = link.trouble() {
-        return Line::from(vec![url, Span::raw("  "), brush.text(&trouble)]);
+        return trouble;
+    }
+    if width < WIDE {
+        return short_figures(now, panel);
     }
     let mut parts = vec![counted(panel.messages, "message")];
     parts.push(format!("{:.1}/s", panel.rate.per_second(now.tick)));
@@ -46,7 +55,15 @@ pub(super) fn figures(now: Now, panel: &Panel, link: &Link, brush: Brush) -> Lin
     if panel.junk > 0 {
         parts.push(format!("{} not understood", panel.junk));
     }
-    Line::from(vec![url, Span::raw("  "), brush.text(&parts.join(" · "))])
+    parts.join(" · ")
+}
+
+/// The same where there is little room.
+fn short_figures(now: Now, panel: &Panel) -> String {
+    let times = panel.latency.percentile(50).zip(panel.latency.percentile(99));
+    let whole = |time: Duration| time.as_millis();
+    let times = times.map(|(half, most)| format!(" · p50/p99 {}/{} ms", whole(half), whole(most)));
+    format!("{} msgs · {:.1}/s{}", panel.messages, panel.rate.per_second(now.tick), times.unwrap_or_default())
 }
 
 fn counted(count: u64, what: &str) -> String {

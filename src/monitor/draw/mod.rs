@@ -1,6 +1,7 @@
 //! The screen of a state: pure, whatever the size.
 
 mod brush;
+mod dashboard;
 mod footer;
 mod header;
 mod help;
@@ -38,9 +39,6 @@ pub(crate) fn paint(state: &State, area: Rect, buffer: &mut Buffer) {
     match &panel.picture {
         Picture::Pool(pool) => pool::paint(state, panel, pool, brush, rows, buffer),
         Picture::Workflow(picture) => workflow::paint(state, panel, picture, brush, rows, buffer),
-        Picture::Events => {
-            header::paint(state, panel, brush, &mut rows, buffer);
-            history::paint(state, 0, brush, rows.rest(), buffer);
-        }
+        Picture::Events => dashboard::paint(state, brush, rows, buffer),
     }
 }

@@ -105,11 +105,9 @@ fn a_person_reads_lines_and_hears_of_the_connection() {
     assert_eq!(printing.line(), "-- pool: the server sent something that is no frame");
     peer.cut();
     assert!(printing.line().starts_with("-- pool: it closed the connection; attempt 2 in 0."));
-    let leaving = server.accept();
-    let stopping = Joined::spawn("peer", move || {
-        let mut peer = leaving;
-        peer.hear_close()
-    });
+    let mut peer = server.serve(1, &pool());
+    while !printing.line().contains("connected again") {}
+    let stopping = Joined::spawn("peer", move || peer.hear_close());
     assert!(matches!(printing.stop(), Some(Ok(()))));
     assert_eq!(stopping.unwrap().join(), Some(1000));
 }
