@@ -51,17 +51,24 @@ pub(super) struct Publish {
     severity: Option<Severity>,
 }
 
+/// Which events are wanted.
 #[derive(Debug, Args)]
-pub(super) struct Tail {
+pub(super) struct Which {
     /// Only of this channel; may be given several times
     #[arg(long, value_name = "C")]
-    channel: Vec<String>,
+    pub(super) channel: Vec<String>,
     /// Only events of this name, like task.failed; may be given several times
     #[arg(long, value_name = "E")]
-    event: Vec<String>,
+    pub(super) event: Vec<String>,
     /// Only of this severity or a greater one
     #[arg(long, value_name = "S", default_value = "info")]
-    severity: Severity,
+    pub(super) severity: Severity,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Tail {
+    #[command(flatten)]
+    which: Which,
     /// Begin behind the event of this number; else with the next one
     #[arg(long, value_name = "SEQ")]
     since: Option<u64>,
@@ -142,7 +149,8 @@ fn run_publish(publish: Publish, session: &mut Session) -> Outcome {
 
 fn run_tail(tail: Tail, session: &mut Session) -> Outcome {
     let mut client = session.connect()?;
-    let follow = wire::EventFollow { since: tail.since, since_epoch: None, channels: tail.channel, events: tail.event };
+    let Which { channel, event, severity } = tail.which;
+    let follow = wire::EventFollow { since: tail.since, since_epoch: None, channels: channel, events: event };
     let asked = client.send(&Request::EventFollow(follow))?;
     let mut limit = Some(PATIENCE);
     loop {
@@ -157,7 +165,7 @@ fn run_tail(tail: Tail, session: &mut Session) -> Outcome {
             }
             Ok(Followed::Answer { .. }) => {}
             Ok(Followed::Frame(frame)) => {
-                print(&frame, tail.severity, &mut session.output)?;
+                print(&frame, severity, &mut session.output)?;
             }
             // It was stopped, and everything until then was told.
             Err(Failure::Client(ClientError::Gone)) if limit.is_none() => return Ok(OK),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::event::Severity;
+use super::event::Which;
 use super::exit::{Failure, OK, Outcome};
 use super::session::{Session, read, receive};
 use crate::control::wire::{self, Request};
@@ -24,15 +24,8 @@ const TRANSACTION_EVENTS_MAX: usize = 1_000;
 pub(super) struct Export {
     /// Where to write; - is standard output
     file: PathBuf,
-    /// Only of this channel; may be given several times
-    #[arg(long, value_name = "C")]
-    channel: Vec<String>,
-    /// Only events of this name, like task.failed; may be given several times
-    #[arg(long, value_name = "E")]
-    event: Vec<String>,
-    /// Only of this severity or a greater one
-    #[arg(long, value_name = "S", default_value = "info")]
-    severity: Severity,
+    #[command(flatten)]
+    which: Which,
     /// Begin behind the event of this number; else behind the last one in the file, or with the oldest that is kept
     #[arg(long, value_name = "SEQ")]
     since: Option<u64>,
@@ -143,9 +136,9 @@ fn failed(error: &ArchiveError) -> Failure {
 fn list(export: &Export, since: u64) -> Request {
     Request::EventList(wire::EventList {
         since: Some(since),
-        channels: export.channel.clone(),
-        events: export.event.clone(),
-        severity: Some(export.severity.word().to_owned()),
+        channels: export.which.channel.clone(),
+        events: export.which.event.clone(),
+        severity: Some(export.which.severity.word().to_owned()),
         limit: Some(1000),
     })
 }
@@ -165,8 +158,8 @@ fn follow(export: &Export, since: u64, client: &mut Client, sink: &mut Sink, ses
     let asked = client.send(&Request::EventFollow(wire::EventFollow {
         since: Some(since),
         since_epoch: None,
-        channels: export.channel.clone(),
-        events: export.event.clone(),
+        channels: export.which.channel.clone(),
+        events: export.which.event.clone(),
     }))?;
     let mut limit = Some(PATIENCE);
     loop {
@@ -181,7 +174,7 @@ fn follow(export: &Export, since: u64, client: &mut Client, sink: &mut Sink, ses
             }
             Ok(Followed::Answer { .. }) => {}
             Ok(Followed::Frame(frame)) => {
-                if export.severity.lets_through(&frame)? {
+                if export.which.severity.lets_through(&frame)? {
                     sink.write(&frame)?;
                 }
             }
