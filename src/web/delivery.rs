@@ -80,7 +80,15 @@ pub(super) struct Batches {
     feed: Arc<Feed>,
     interests: HashSet<Rc<Interest>>,
     pages: HashMap<u64, Option<Rc<[StoredEvent]>>>,
-    batches: HashMap<(Rc<Interest>, u64), Rc<Batch>>,
+    /// By the interest's address, which is told apart without looking at its filters: equal ones are one.
+    batches: HashMap<(*const Interest, u64), Made>,
+}
+
+/// A batch, and whom it was made for: kept, so that its address cannot become another's within the turn.
+#[derive(Debug)]
+struct Made {
+    _interest: Rc<Interest>,
+    batch: Rc<Batch>,
 }
 
 impl Batches {
@@ -107,13 +115,13 @@ impl Batches {
 
     /// What of it is wanted.
     pub(super) fn batch(&mut self, interest: &Rc<Interest>, from: u64) -> Option<Rc<Batch>> {
-        let key = (Rc::clone(interest), from);
-        if let Some(batch) = self.batches.get(&key) {
-            return Some(Rc::clone(batch));
+        let key = (Rc::as_ptr(interest), from);
+        if let Some(made) = self.batches.get(&key) {
+            return Some(Rc::clone(&made.batch));
         }
         let page = self.page(from)?;
         let batch = Rc::new(Batch::pack(from, &page, |event| interest.lets_through(event)));
-        self.batches.insert(key, Rc::clone(&batch));
+        self.batches.insert(key, Made { _interest: Rc::clone(interest), batch: Rc::clone(&batch) });
         Some(batch)
     }
 
