@@ -16,6 +16,8 @@ pub(super) struct Alerts {
     pub(super) raised: BTreeMap<Key, Alert>,
     /// Of every series that was there at the last look, and of those that were raised then.
     sightings: BTreeMap<Key, Sighting>,
+    /// The rules before this batch has changed them, and what had been seen for them; should it fail, they hold again.
+    before: Option<(Vec<Rule>, BTreeMap<Key, Sighting>)>,
     /// When this process looked first.
     began: Option<Tick>,
     left_out: usize,
@@ -29,6 +31,13 @@ enum News {
 impl Hub {
     pub(super) fn restore_alerts(&mut self, rows: Vec<Alert>) {
         self.alerts.raised = rows.into_iter().map(|alert| (alert.key(), alert)).collect();
+        if let Some((rules, sightings)) = self.alerts.before.take() {
+            (self.alerts.rules, self.alerts.sightings) = (rules, sightings);
+        }
+    }
+
+    pub(super) fn alerts_committed(&mut self) {
+        self.alerts.before = None;
     }
 
     /// The metrics that rules are about; none when there is no rule.
@@ -58,7 +67,8 @@ impl Hub {
     /// From here on these are the rules. What none of them stands behind is cleared.
     pub(super) fn set_alert_rules(&mut self, now: Now, rules: Vec<Rule>, out: &mut Effects) {
         let before = std::mem::replace(&mut self.alerts.rules, rules);
-        let Alerts { rules, raised, sightings, .. } = &mut self.alerts;
+        let Alerts { rules, raised, sightings, before: kept, .. } = &mut self.alerts;
+        kept.get_or_insert_with(|| (before.clone(), sightings.clone()));
         // A rule that asks something else than before begins anew.
         let named = |rules: &[Rule], name: &str| rules.iter().find(|rule| *rule.name == *name).cloned();
         sightings.retain(|key, _| match (named(&before, &key.rule), named(rules, &key.rule)) {

@@ -234,6 +234,7 @@ impl Hub {
     pub fn committed(&mut self) {
         self.waits_committed();
         self.groups_committed();
+        self.alerts_committed();
         self.workers_before.clear();
         self.holds_before.clear();
         self.upstreams_before.clear();

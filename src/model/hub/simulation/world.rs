@@ -230,6 +230,8 @@ impl World {
     /// Nothing new comes in and everything works: all that was begun must come to its end.
     pub(super) fn drain(&mut self) -> Verdict {
         self.driver.hire_fails = None;
+        // What a batch that failed has left in memory is not which pools there are.
+        self.batch(Vec::new(), Fate::Committed)?;
         let paused: Vec<PoolId> = self.driver.hub.pools.keys().cloned().collect();
         for id in paused {
             let (ask, input) = self.driver.question(Command::ResumePool { id });

@@ -235,6 +235,20 @@ fn what_no_rule_stands_behind_any_more_is_cleared() {
 }
 
 #[test]
+fn what_was_seen_before_the_rules_changed_is_judged_by_the_old_ones() {
+    for fate in [Fate::CommitFails, Fate::NothingWorks] {
+        let mut desk = ruled(vec![rule(1)]);
+        looks(&mut desk, "91");
+        desk.clock.advance(SECOND);
+        let seen = read(&desk, &[("a", 92.0), ("b", 60.0)]);
+        let rules = Input::AlertRules(vec![Rule { bound: Bound::Above(50.0), clear: 50.0, ..rule(0) }]);
+        desk.batch_with(vec![seen, rules], fate);
+        desk.batch(Vec::new());
+        assert_eq!(news(&mut desk), ["raised(a=92)", "cleared(a)"]);
+    }
+}
+
+#[test]
 fn a_rule_that_asks_something_else_holds_anew() {
     let mut desk = ruled(vec![rule(3)]);
     looks(&mut desk, "91 91 91");
