@@ -83,6 +83,7 @@ fn fold_some(hub: &mut Hub, store: &mut Store, clock: &dyn Clock) -> Result<bool
     let more = fold_page(hub, store, clock, &mut effects)?;
     write(store, &effects, clock)?;
     store.commit()?;
+    hub.committed();
     Ok(more)
 }
 
@@ -181,6 +182,7 @@ fn commit(
     let events = write(store, &effects, clock)?;
     store.fold_all()?;
     store.commit()?;
+    hub.committed();
     alerts::note(&effects.events);
     Ok(events)
 }
