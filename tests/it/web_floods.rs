@@ -225,7 +225,8 @@ fn without_file_descriptors_those_inside_are_served_and_the_others_later() {
         let _: Value = control.call(&publish(number)).unwrap();
         assert_eq!(client.next()["data"]["number"], number);
     }
-    others.drain(..30);
+    // Fewer remain than there are descriptors: nobody has to wait until those who say nothing are put out.
+    others.drain(..45);
     check_others(&address);
     prlimit(Some(pid_of(daemon.pid())), Resource::Nofile, old).unwrap();
     assert!(daemon.log().matches("no connection can be let in for now").count() < 5, "{}", daemon.log());
