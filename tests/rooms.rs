@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("resilience", &["clock"]),
     ("http", &["clock"]),
     ("otlp", &["telemetry", "http", "clock"]),
-    ("mcp", &["http", "resilience", "clock", "thread"]),
+    ("mcp", &["http", "resilience", "model", "ports", "clock", "thread"]),
     ("upstream", &["mcp", "resilience", "telemetry", "model", "clock", "thread"]),
     ("model", &["clock"]),
     ("ports", &["model", "clock"]),

@@ -4,3 +4,4 @@ pub mod client;
 #[cfg(test)]
 pub(crate) mod faulty;
 pub mod protocol;
+pub mod server;
