@@ -34,18 +34,14 @@ pub enum Order {
     },
 }
 
-type After<T> = Box<dyn FnOnce(T) -> Step + Send>;
+/// What follows something.
+pub type After<T> = Box<dyn FnOnce(T) -> Step + Send>;
 type Look = Box<dyn FnOnce(&mut dyn Reader) -> Step + Send>;
 
 /// What comes next.
 pub enum Step {
     Done(Outcome),
-    /// A question to the hub. `abort` undoes what it has begun when the client gives up meanwhile.
-    Ask {
-        command: Command,
-        abort: Option<Command>,
-        then: After<Result<Reply, Refusal>>,
-    },
+    Ask(Box<Question>),
     /// Something to be looked up in the store.
     Look(Look),
     /// Something to be told on the way.
@@ -58,6 +54,14 @@ pub enum Step {
         wait: Duration,
         then: After<()>,
     },
+}
+
+/// A question to the hub.
+pub struct Question {
+    pub command: Command,
+    /// What undoes what has been begun, when the client gives up meanwhile.
+    pub abort: Option<Command>,
+    pub then: After<Result<Reply, Refusal>>,
 }
 
 /// How far something has come.
@@ -84,7 +88,16 @@ impl Progress {
 
 impl Step {
     pub fn ask(command: Command, then: impl FnOnce(Result<Reply, Refusal>) -> Step + Send + 'static) -> Step {
-        Step::Ask { command, abort: None, then: Box::new(then) }
+        Step::Ask(Box::new(Question { command, abort: None, then: Box::new(then) }))
+    }
+
+    /// As [`ask`](Step::ask), for a question that waits for something which `abort` ends.
+    pub fn ask_or_abort(
+        command: Command,
+        abort: Command,
+        then: impl FnOnce(Result<Reply, Refusal>) -> Step + Send + 'static,
+    ) -> Step {
+        Step::Ask(Box::new(Question { command, abort: Some(abort), then: Box::new(then) }))
     }
 
     pub fn look(look: impl FnOnce(&mut dyn Reader) -> Step + Send + 'static) -> Step {
