@@ -146,11 +146,8 @@ impl Reading<'_> {
             return Ok(());
         }
         let context = self.context;
-        let command = {
-            let mut ids = Ids { reader: &mut self.reader, readers: &*context.means.readers };
-            intake::command(request, &context.means.defaults, &*context.means.clock, &mut ids)?
-        };
-        if let Some(command) = command {
+        let mut ids = Ids::Own { slot: &mut self.reader, readers: &*context.means.readers };
+        if let Some(command) = context.translator.command(request, &mut ids)? {
             let answer = Box::new(Addressed { id: id.clone(), to: self.outgoing.clone() });
             return self.context.means.asker.ask(self.number, command, answer);
         }

@@ -4,7 +4,7 @@ use super::wire::{self, Request};
 use super::{events, upstreams, workflows};
 use crate::clock::{Clock, new_id};
 use crate::model::command::{
-    AddWatch, Ask, Command, Destination, IntoThread, Party, Refusal, Scale, Seen, Selector, Send, Submit, Written,
+    AddWatch, Ask, Code, Command, Destination, IntoThread, Party, Refusal, Scale, Seen, Selector, Send, Submit, Written,
 };
 use crate::model::id::{MessageId, ModuleName, PoolId, TaskId, ThreadId, is_name};
 use crate::model::limits;
@@ -119,9 +119,17 @@ pub(super) fn command(
 }
 
 /// Turns what a person typed into whole ids; reads the store only when the text is not one already.
-pub(super) struct Ids<'a> {
-    pub(super) reader: &'a mut Option<Box<dyn Reader>>,
-    pub(super) readers: &'a dyn Readers,
+pub(super) enum Ids<'a> {
+    /// With a connection's own reader, opened when it is first needed.
+    Own {
+        slot: &'a mut Option<Box<dyn Reader>>,
+        readers: &'a dyn Readers,
+    },
+    Lent(&'a mut dyn Reader),
+    /// There is no reader as yet; `missed` says afterwards whether one was needed.
+    Without {
+        missed: bool,
+    },
 }
 
 /// The connection's own reader, opened when it is first needed.
@@ -142,7 +150,14 @@ impl Ids<'_> {
         if text.len() == UUID_BYTES {
             return Ok(text.to_owned());
         }
-        resolve(open(self.reader, self.readers)?, kind, text)
+        match self {
+            Ids::Own { slot, readers } => resolve(open(slot, *readers)?, kind, text),
+            Ids::Lent(reader) => resolve(*reader, kind, text),
+            Ids::Without { missed } => {
+                *missed = true;
+                Err(Refusal::new(Code::Internal, format!("{text:?} would have to be looked up")))
+            }
+        }
     }
 }
 
@@ -455,7 +470,7 @@ fn any_id(what: &str, text: &str) -> Result<String, Refusal> {
 fn content(what: &str, text: &str) -> Result<Arc<str>, Refusal> {
     if text.len() > limits::CONTENT_BYTES_MAX {
         let message = format!("{what} has {} bytes; at most {} are", text.len(), limits::CONTENT_BYTES_MAX);
-        return Err(Refusal::new(crate::model::command::Code::TooLarge, message));
+        return Err(Refusal::new(Code::TooLarge, message));
     }
     Ok(Arc::from(text))
 }
@@ -464,7 +479,7 @@ pub(super) fn bounded(what: &str, text: Option<String>, bytes_max: usize) -> Res
     match text {
         Some(text) if text.len() > bytes_max => {
             let message = format!("{what} has {} bytes; at most {bytes_max} are", text.len());
-            Err(Refusal::new(crate::model::command::Code::TooLarge, message))
+            Err(Refusal::new(Code::TooLarge, message))
         }
         text => Ok(text),
     }

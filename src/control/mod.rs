@@ -15,6 +15,7 @@ mod server;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod translator;
 mod upstreams;
 mod workflows;
 mod writer;
@@ -22,3 +23,4 @@ mod writer;
 pub use client::{Client, ClientError, Closer, Followed, PATIENCE};
 pub use intake::Defaults;
 pub use server::{About, Means, Server};
+pub use translator::{Meaning, Translator};

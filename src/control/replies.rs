@@ -12,11 +12,20 @@ pub(super) fn encoded<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>, R
 /// The hub's answer to a command, as the wire has it.
 pub(super) fn show(reply: Reply, context: &Context) -> Result<Box<RawValue>, Refusal> {
     match reply {
-        Reply::Done => encoded(&wire::Empty {}),
         Reply::Metrics(pools) => encoded(&wire::Metrics { text: context.means.exposition.text(&pools) }),
+        Reply::Status { hub, alerts } => encoded(&context.status(hub, &alerts)),
+        // An answer goes out only when what it tells of is stored.
+        Reply::Workflow(id) => encoded(&workflows::show(id.as_str(), &mut *context.means.readers.open()?)?),
+        reply => show_alone(reply),
+    }
+}
+
+/// As [`show`], of an answer that needs nothing beside it.
+pub(super) fn show_alone(reply: Reply) -> Result<Box<RawValue>, Refusal> {
+    match reply {
+        Reply::Done => encoded(&wire::Empty {}),
         Reply::Upstreams(all) => encoded(&upstreams::list(&all)),
         Reply::Upstream(one) => encoded(&upstreams::shown(&one)),
-        Reply::Status { hub, alerts } => encoded(&context.status(hub, &alerts)),
         Reply::Alerts(alerts) => encoded(&wire::Alerts { alerts: alerts.iter().map(shown::alert).collect() }),
         Reply::Watching(watch) => encoded(&shown::watch(&watch)),
         Reply::Waited(waited) => encoded(&shown::waited(waited)),
@@ -50,7 +59,8 @@ pub(super) fn show(reply: Reply, context: &Context) -> Result<Box<RawValue>, Ref
             seq,
         }),
         Reply::Published(seq) => encoded(&wire::Published { seq }),
-        // An answer goes out only when what it tells of is stored.
-        Reply::Workflow(id) => encoded(&workflows::show(id.as_str(), &mut *context.means.readers.open()?)?),
+        Reply::Metrics(_) | Reply::Status { .. } | Reply::Workflow(_) => {
+            Err(Refusal::new(Code::Internal, "this answer is shown on the control socket alone"))
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::connection;
 use super::intake::Defaults;
 use super::shown;
+use super::translator::Translator;
 use super::wire::DaemonStatus;
 use crate::clock::{Clock, Tick};
 use crate::feed::Feed;
@@ -53,6 +54,7 @@ pub struct Means {
 /// What every connection shares.
 pub(super) struct Context {
     pub(super) means: Means,
+    pub(super) translator: Translator,
     pub(super) patience: Duration,
     started_tick: Tick,
     started_at: String,
@@ -115,8 +117,10 @@ impl Server {
     /// With another patience, for tests.
     pub(super) fn start_with(patience: Duration, listener: UnixListener, means: Means) -> io::Result<Server> {
         let now = means.clock.now();
+        let translator = Translator::new(means.defaults.clone(), Arc::clone(&means.clock));
         let context = Arc::new(Context {
             means,
+            translator,
             patience,
             started_tick: now.tick,
             started_at: now.wall.to_string(),

@@ -5,6 +5,7 @@ mod connections;
 mod fakes;
 mod following;
 mod requests;
+mod translating;
 
 use super::server::{About, Means, Server};
 use crate::clock::{Clock, SystemClock, Tick};
@@ -54,6 +55,16 @@ impl Exposition for NoNumbers {
     }
 }
 
+fn defaults() -> super::Defaults {
+    super::Defaults {
+        ask_timeout: Duration::from_secs(1),
+        watch_timeout: Duration::from_secs(2),
+        task_timeout: Duration::from_secs(3),
+        queue_max: 10,
+        pool: PoolId::new("local"),
+    }
+}
+
 impl Door {
     fn open() -> Door {
         Door::with_patience(LIMIT)
@@ -68,13 +79,6 @@ impl Door {
         let listener = UnixListener::bind(directory.path().join("socket")).unwrap();
         let (hub, asked, forgotten) = FakeHub::new();
         let feed = Arc::new(Feed::new(EPOCH.to_owned(), store.newest()));
-        let defaults = super::Defaults {
-            ask_timeout: Duration::from_secs(1),
-            watch_timeout: Duration::from_secs(2),
-            task_timeout: Duration::from_secs(3),
-            queue_max: 10,
-            pool: PoolId::new("local"),
-        };
         let about = About {
             state_dir: "state".to_owned(),
             socket: "socket".to_owned(),
@@ -91,7 +95,7 @@ impl Door {
             feed: Arc::clone(&feed),
             clock: Arc::new(SystemClock::new()),
             exposition: Arc::new(NoNumbers),
-            defaults,
+            defaults: defaults(),
             about,
         };
         let server = Server::start_with(patience, listener, means);
