@@ -57,10 +57,13 @@ pub enum Step {
 }
 
 /// A question to the hub.
+///
+/// A client may give up between two questions as well: whoever takes the steps goes on as far as the next question, and
+/// asks what would abort it instead.
 pub struct Question {
     pub command: Command,
-    /// What undoes what has been begun, when the client gives up meanwhile.
-    pub abort: Option<Command>,
+    /// What undoes what has been begun, when the client gives up meanwhile. The hub takes it after the command.
+    pub abort: Vec<Command>,
     pub then: After<Result<Reply, Refusal>>,
 }
 
@@ -88,16 +91,16 @@ impl Progress {
 
 impl Step {
     pub fn ask(command: Command, then: impl FnOnce(Result<Reply, Refusal>) -> Step + Send + 'static) -> Step {
-        Step::Ask(Box::new(Question { command, abort: None, then: Box::new(then) }))
+        Step::Ask(Box::new(Question { command, abort: Vec::new(), then: Box::new(then) }))
     }
 
     /// As [`ask`](Step::ask), for a question that waits for something which `abort` ends.
     pub fn ask_or_abort(
         command: Command,
-        abort: Command,
+        abort: Vec<Command>,
         then: impl FnOnce(Result<Reply, Refusal>) -> Step + Send + 'static,
     ) -> Step {
-        Step::Ask(Box::new(Question { command, abort: Some(abort), then: Box::new(then) }))
+        Step::Ask(Box::new(Question { command, abort, then: Box::new(then) }))
     }
 
     pub fn look(look: impl FnOnce(&mut dyn Reader) -> Step + Send + 'static) -> Step {
@@ -114,15 +117,13 @@ impl Step {
 
     /// What a tool answers, as JSON and as the text of it.
     pub fn answered(structured: Value) -> Step {
-        let content = json!([{"type": "text", "text": structured.to_string()}]);
-        Step::complete(json!({"content": content, "structuredContent": structured}))
+        Step::complete(tool_result(structured))
     }
 
     /// What a tool says that could not do what it was asked to; the model reads it and may do better. Everything useful is in
     /// the text.
     pub fn failed(details: &Value) -> Step {
-        let content = json!([{"type": "text", "text": details.to_string()}]);
-        Step::complete(json!({"content": content, "isError": true}))
+        Step::complete(tool_failure(details))
     }
 
     /// The members of a result, which must be an object.
@@ -145,4 +146,16 @@ impl Step {
     pub fn error(code: i64, message: &str) -> Step {
         Step::Done(Err(RpcError::new(code, message)))
     }
+}
+
+/// The result of a call whose tool has answered.
+pub fn tool_result(structured: Value) -> Value {
+    let content = json!([{"type": "text", "text": structured.to_string()}]);
+    json!({"content": content, "structuredContent": structured})
+}
+
+/// The result of a call whose tool could not do what it was asked to.
+pub fn tool_failure(details: &Value) -> Value {
+    let content = json!([{"type": "text", "text": details.to_string()}]);
+    json!({"content": content, "isError": true})
 }
