@@ -31,6 +31,7 @@ pub mod executor;
 pub mod feed;
 pub mod service;
 pub mod store;
+pub mod tools;
 pub mod web;
 pub mod workflow_file;
 

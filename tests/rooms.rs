@@ -24,6 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("executor", &["model", "thread", "clock"]),
     ("workflow_file", &["model"]),
     ("control", &["model", "ports", "feed", "workflow_file", "thread", "clock"]),
+    ("tools", &["control", "mcp", "ports", "model", "clock"]),
     ("web", &["feed", "ports", "model", "telemetry", "thread", "clock"]),
     ("service", &["config", "thread", "clock"]),
     (

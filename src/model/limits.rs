@@ -70,6 +70,8 @@ pub const SCALE_DOWN_IDLE: Duration = Duration::from_secs(300);
 
 /// How many others a task may wait for.
 pub const AFTER_MAX: usize = 256;
+/// Tasks that one call may hand in and wait for.
+pub const BATCH_PROMPTS_MAX: usize = 256;
 /// A workflow file.
 pub const WORKFLOW_BYTES_MAX: usize = 1 << 20;
 pub const WORKFLOW_STAGES_MAX: usize = 64;

@@ -1,0 +1,120 @@
+//! From a request of the control socket to the steps that it takes, and how a refusal is told.
+
+use crate::clock::Clock;
+use crate::control::wire::Request;
+use crate::control::{Defaults, Meaning, Translator};
+use crate::mcp::server::Step;
+use crate::model::command::{Code, Command, Refusal, Reply};
+use crate::ports::Reader;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// What every tool is served with. Cheap to copy: each step takes one along.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) translator: Translator,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// What a request has come to, once its ids are known.
+pub(super) enum Meant {
+    Command(Command),
+    Read(Request),
+}
+
+impl Desk {
+    pub(super) fn new(defaults: Defaults, clock: Arc<dyn Clock>) -> Desk {
+        Desk { translator: Translator::new(defaults, Arc::clone(&clock)), clock }
+    }
+
+    /// Asks or reads what the request says. `then` gets the result as the control socket shows it.
+    pub(super) fn request(
+        &self,
+        request: Request,
+        then: impl FnOnce(Result<Value, Refusal>) -> Step + Send + 'static,
+    ) -> Step {
+        let desk = self.clone();
+        self.meaning(request, move |meant| match meant {
+            Ok(Meant::Command(command)) => {
+                Step::ask(command, move |outcome| then(outcome.and_then(|reply| desk.translator.shown(reply))))
+            }
+            Ok(Meant::Read(request)) => Step::look(move |reader| then(desk.translator.read(&request, reader))),
+            Err(refusal) => then(Err(refusal)),
+        })
+    }
+
+    /// As [`request`](Desk::request), for what is a command and is answered in a way that the tool itself looks at.
+    pub(super) fn command(
+        &self,
+        request: Request,
+        then: impl FnOnce(Result<Command, Refusal>) -> Step + Send + 'static,
+    ) -> Step {
+        self.meaning(request, move |meant| match meant {
+            Ok(Meant::Command(command)) => then(Ok(command)),
+            Ok(Meant::Read(request)) => {
+                then(Err(Refusal::new(Code::Internal, format!("{} is no command", request.command()))))
+            }
+            Err(refusal) => then(Err(refusal)),
+        })
+    }
+
+    /// The store is asked only where there is an id in the request that is not whole.
+    fn meaning(&self, request: Request, then: impl FnOnce(Result<Meant, Refusal>) -> Step + Send + 'static) -> Step {
+        match self.translator.meaning(&request, None) {
+            Ok(Meaning::Command(command)) => then(Ok(Meant::Command(command))),
+            Ok(Meaning::Read) => then(Ok(Meant::Read(request))),
+            Err(refusal) => then(Err(refusal)),
+            Ok(Meaning::Unresolved) => {
+                let desk = self.clone();
+                Step::look(move |reader| then(desk.resolved(request, reader)))
+            }
+        }
+    }
+
+    fn resolved(&self, request: Request, reader: &mut dyn Reader) -> Result<Meant, Refusal> {
+        match self.translator.meaning(&request, Some(reader))? {
+            Meaning::Command(command) => Ok(Meant::Command(command)),
+            Meaning::Read => Ok(Meant::Read(request)),
+            Meaning::Unresolved => Err(Refusal::new(Code::Internal, "an id is not found out in spite of a reader")),
+        }
+    }
+}
+
+/// What a tool says when it was refused: why, and what is known of what it was about.
+pub(super) fn refused(refusal: &Refusal, known: Value) -> Step {
+    Step::failed(&refusal_shown(refusal, known))
+}
+
+pub(super) fn refusal_shown(refusal: &Refusal, known: Value) -> Value {
+    let mut shown = known;
+    shown["success"] = false.into();
+    shown["error"] = refusal.message.as_str().into();
+    shown["code"] = refusal.code.as_str().into();
+    if let Some(wait) = refusal.retry_after_ms {
+        shown["retry_after_ms"] = wait.into();
+    }
+    shown
+}
+
+/// What a tool says that has done what it was asked to; `answer` is an object.
+pub(super) fn answered(answer: Value) -> Step {
+    Step::answered(succeeded(answer))
+}
+
+pub(super) fn succeeded(mut answer: Value) -> Value {
+    answer["success"] = true.into();
+    answer
+}
+
+/// The answer to a question that should have had another one.
+pub(super) fn unexpected(reply: &Reply) -> Refusal {
+    Refusal::new(Code::Internal, format!("the hub answered something else: {reply:.80?}"))
+}
+
+/// A list of the control socket's: how many there are, and they.
+pub(super) fn counted(count: &str, list: &str, shown: Value) -> Value {
+    let mut answer = shown;
+    let length = answer[list].as_array().map_or(0, Vec::len);
+    answer[count] = json!(length);
+    answer
+}

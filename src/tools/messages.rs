@@ -1,0 +1,388 @@
+//! Tools about messages: sending, answering, reading, waiting, and asking a module.
+
+use super::Served;
+use super::desk::{Desk, answered, counted, refused, unexpected};
+use super::schemas::{self, list, text, text_or_null, whole};
+use crate::control::wire::{self, Request};
+use crate::mcp::server::{Effect, Step, Tool};
+use crate::model::command::{Code, Command, Refusal, Reply};
+use crate::model::limits;
+use crate::ports::Reader;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Messages of a list that names no limit: their contents come along.
+const LISTED: usize = 20;
+/// The newest messages of a thread among which a reply is looked for.
+const LOOKED_THROUGH: usize = 100;
+/// Longest list, in bytes: it is sent as an object and as the text of it.
+const LIST_BYTES_MAX: usize = 4 << 20;
+
+pub(super) fn tools(desk: &Desk) -> Vec<Served> {
+    let timeout = desk.translator.defaults().ask_timeout;
+    vec![
+        Served::new(send_message(), send),
+        Served::new(reply_to_message(), reply),
+        Served::new(get_message(), get),
+        Served::new(list_messages(), all),
+        Served::new(wait_for_message(timeout), wait),
+        Served::new(ask_module(timeout), ask),
+    ]
+}
+
+fn module(about: &str) -> Value {
+    text(&format!("{about}: a module's name as list_modules has it, or the absolute path of its directory."))
+}
+
+fn sent() -> Value {
+    schemas::answer(vec![("message_id", text("")), ("thread_id", text("")), ("status", text(""))], &[])
+}
+
+fn send_message() -> Tool {
+    Tool {
+        name: "send_message",
+        title: "Send a message to a module",
+        description: "\
+Leaves a question or a notice for another module, and returns at once. Nobody works on it by itself: the recipient reads it with \
+list_messages and answers with reply_to_message. Afterwards: wait_for_message with the message_id of the answer. To have an agent \
+answer now: ask_module.",
+        input: schemas::arguments(
+            vec![
+                ("from", module("Who sends it")),
+                ("to", module("Whom it is for")),
+                ("content", text("What it says.")),
+                ("thread_id", text("The thread to go on with; else a new one is opened.")),
+                ("title", text("Of the new thread.")),
+                ("metadata", schemas::anything("Facts for programs, kept with the message.")),
+            ],
+            &["from", "to", "content"],
+        ),
+        output: Some(sent()),
+        effect: Effect::Adds { again: false },
+        open_world: false,
+        waits: false,
+    }
+}
+
+#[derive(Deserialize)]
+struct Send {
+    from: String,
+    to: String,
+    content: String,
+    thread_id: Option<String>,
+    title: Option<String>,
+    metadata: Option<Value>,
+}
+
+fn send(desk: &Desk, args: Send) -> Step {
+    let known = args.thread_id.as_ref().map_or_else(|| json!({}), |id| json!({"thread_id": id}));
+    let request = Request::MessageSend(wire::MessageSend {
+        from: args.from,
+        to: args.to,
+        content: args.content,
+        thread: args.thread_id,
+        title: args.title,
+        metadata: args.metadata,
+    });
+    desk.request(request, move |outcome| match outcome {
+        Ok(sent) => answered(sent),
+        Err(refusal) => refused(&refusal, known),
+    })
+}
+
+fn reply_to_message() -> Tool {
+    Tool {
+        name: "reply_to_message",
+        title: "Answer a message",
+        description: "\
+Answers a message that was sent to you: adds the answer to its thread and completes it, so that whoever waits for it hears. Use it \
+for messages of list_messages whose status is pending.",
+        input: schemas::arguments(
+            vec![("message_id", schemas::message_id()), ("content", text("The answer."))],
+            &["message_id", "content"],
+        ),
+        output: Some(sent()),
+        effect: Effect::Adds { again: false },
+        open_world: false,
+        waits: false,
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    message_id: String,
+    content: String,
+}
+
+fn reply(desk: &Desk, args: Answer) -> Step {
+    let known = json!({"message_id": args.message_id});
+    let request = Request::MessageReply(wire::MessageReply { id: args.message_id, content: args.content });
+    desk.request(request, move |outcome| match outcome {
+        Ok(sent) => answered(sent),
+        Err(refusal) => refused(&refusal, known),
+    })
+}
+
+fn get_message() -> Tool {
+    Tool {
+        name: "get_message",
+        title: "Read a message",
+        description: "One message with its content and its status. Its thread's other messages: list_messages with thread_id.",
+        input: schemas::arguments(vec![("message_id", schemas::message_id())], &["message_id"]),
+        output: Some(schemas::answer(vec![("message_id", text("")), ("message", schemas::message())], &[])),
+        effect: Effect::Reads,
+        open_world: false,
+        waits: false,
+    }
+}
+
+#[derive(Deserialize)]
+struct Named {
+    message_id: String,
+}
+
+fn get(desk: &Desk, args: Named) -> Step {
+    let known = json!({"message_id": args.message_id});
+    desk.request(Request::MessageShow(wire::Id { id: args.message_id }), move |outcome| match outcome {
+        Ok(message) => answered(json!({"message_id": message["message_id"], "message": message})),
+        Err(refusal) => refused(&refusal, known),
+    })
+}
+
+fn list_messages() -> Tool {
+    Tool {
+        name: "list_messages",
+        title: "List messages",
+        description: "\
+The newest messages with their contents, newest first. For what was sent to you and waits for an answer: status pending, and look \
+at target_module. `module` is the author's. Go on with `before`.",
+        input: schemas::arguments(
+            vec![
+                ("thread_id", text("Only those of this thread.")),
+                ("module", text("Only those written by this module.")),
+                ("status", text("Only those that are so: pending, processing, complete, failed, or a word of others.")),
+                (
+                    "limit",
+                    schemas::default(schemas::range("At most so many.", 1, limits::PAGE_ROWS_MAX as u64), LISTED),
+                ),
+                ("before", schemas::before()),
+            ],
+            &[],
+        ),
+        output: Some(schemas::answer(
+            vec![
+                ("messages_count", whole("in this answer")),
+                ("messages", list("", schemas::message())),
+                ("next", schemas::next()),
+            ],
+            &[],
+        )),
+        effect: Effect::Reads,
+        open_world: false,
+        waits: false,
+    }
+}
+
+#[derive(Deserialize)]
+struct List {
+    thread_id: Option<String>,
+    module: Option<String>,
+    status: Option<String>,
+    limit: Option<usize>,
+    before: Option<i64>,
+}
+
+fn all(desk: &Desk, args: List) -> Step {
+    let request = Request::MessageList(wire::MessageList {
+        thread: args.thread_id,
+        module: args.module,
+        status: args.status,
+        limit: Some(args.limit.unwrap_or(LISTED)),
+        before: args.before,
+    });
+    desk.request(request, |outcome| {
+        let found = outcome.and_then(|found| match found.to_string().len() {
+            bytes if bytes > LIST_BYTES_MAX => {
+                let sentence =
+                    format!("these messages have {bytes} bytes; at most {LIST_BYTES_MAX} are: give a smaller limit");
+                Err(Refusal::new(Code::TooLarge, sentence))
+            }
+            _ => Ok(found),
+        });
+        match found {
+            Ok(found) => answered(counted("messages_count", "messages", found)),
+            Err(refusal) => refused(&refusal, json!({})),
+        }
+    })
+}
+
+fn wait_for_message(timeout: Duration) -> Tool {
+    let timeout = schemas::default(
+        schemas::seconds("Seconds to wait at most.", 0.0, limits::WAIT_MAX.as_secs_f64()),
+        timeout.as_secs_f64(),
+    );
+    Tool {
+        name: "wait_for_message",
+        title: "Wait until a message is final",
+        description: "\
+Waits until a message is complete or has failed, and returns it with the reply to it, if there is one. Returns at once when that is \
+so already. When the time is up the code is timed_out and the message goes on: call it again, or go on with something else and \
+look with get_message.",
+        input: schemas::arguments(vec![("message_id", schemas::message_id()), ("timeout", timeout)], &["message_id"]),
+        output: Some(schemas::answer(
+            vec![
+                ("message_id", text("")),
+                ("status", text("complete, failed, expired or removed")),
+                ("message", schemas::message_or_null("As it is now; null when it is gone.")),
+                ("reply", schemas::message_or_null("The newest reply to it; null when there is none.")),
+            ],
+            &[],
+        )),
+        effect: Effect::Reads,
+        open_world: false,
+        waits: true,
+    }
+}
+
+#[derive(Deserialize)]
+struct Wait {
+    message_id: String,
+    timeout: Option<f64>,
+}
+
+fn wait(desk: &Desk, args: Wait) -> Step {
+    let known = json!({"message_id": args.message_id});
+    let patience = args.timeout.unwrap_or(desk.translator.defaults().ask_timeout.as_secs_f64());
+    let request = Request::PollWait(wire::Wait { id: args.message_id, timeout_seconds: Some(patience) });
+    let then = desk.clone();
+    desk.request(request, move |outcome| match outcome {
+        Ok(waited) => Step::look(move |reader| match with_reply(&then, &waited, reader) {
+            Ok(answer) => answered(answer),
+            Err(refusal) => refused(&refusal, known),
+        }),
+        Err(refusal) => refused(&refusal, known),
+    })
+}
+
+fn with_reply(desk: &Desk, waited: &Value, reader: &mut dyn Reader) -> Result<Value, Refusal> {
+    let id = waited["id"].as_str().unwrap_or_default();
+    let show = Request::MessageShow(wire::Id { id: id.to_owned() });
+    let message = match desk.translator.read(&show, reader) {
+        Err(refusal) if refusal.code == Code::NotFound => Value::Null,
+        found => found?,
+    };
+    let thread = message["thread_id"].as_str().map(str::to_owned);
+    let reply = match thread {
+        Some(thread) => {
+            let list =
+                wire::MessageList { thread: Some(thread), limit: Some(LOOKED_THROUGH), ..wire::MessageList::default() };
+            let mut found = desk.translator.read(&Request::MessageList(list), reader)?;
+            let is_reply = |it: &&mut Value| it["metadata"]["in_reply_to"] == message["message_id"];
+            let messages = found["messages"].as_array_mut();
+            messages.and_then(|all| all.iter_mut().find(is_reply)).map(Value::take).unwrap_or_default()
+        }
+        None => Value::Null,
+    };
+    Ok(json!({"message_id": id, "status": waited["status"], "message": message, "reply": reply}))
+}
+
+fn ask_module(timeout: Duration) -> Tool {
+    let timeout = schemas::default(
+        schemas::timeout("Seconds to wait for the answer. The work goes on after that."),
+        timeout.as_secs_f64(),
+    );
+    Tool {
+        name: "ask_module",
+        title: "Ask another module and wait for its answer",
+        description: "\
+Asks another module a question: an agent is started in its directory, reads and works there, and its answer comes back as \
+`content`. The agent knows nothing of this conversation: say everything that it needs. Question and answer stay as messages of \
+a thread; give its thread_id to go on with it. Giving up the call ends the agent.",
+        input: schemas::arguments(
+            vec![
+                ("from", module("Who asks")),
+                ("to", module("Whom")),
+                ("prompt", text("The question.")),
+                ("pool_id", text("The pool whose worker starts the agent; else the default one.")),
+                ("thread_id", text("The thread to go on with; else a new one is opened.")),
+                ("system_prompt", text("What is added to the agent's own instructions.")),
+                ("context", schemas::anything("Facts for the agent, handed on as JSON.")),
+                ("timeout", timeout),
+            ],
+            &["from", "to", "prompt"],
+        ),
+        output: Some(schemas::answer(
+            vec![
+                ("thread_id", text("")),
+                ("question_msg_id", text("")),
+                ("response_msg_id", text("")),
+                ("task_id", text("")),
+                ("content", text_or_null("the answer")),
+                ("error", text_or_null("")),
+                ("final_status", text("complete")),
+            ],
+            &[],
+        )),
+        effect: Effect::Adds { again: false },
+        open_world: true,
+        waits: true,
+    }
+}
+
+#[derive(Deserialize)]
+struct Ask {
+    from: String,
+    to: String,
+    prompt: String,
+    pool_id: Option<String>,
+    thread_id: Option<String>,
+    system_prompt: Option<String>,
+    context: Option<Value>,
+    timeout: Option<f64>,
+}
+
+fn ask(desk: &Desk, args: Ask) -> Step {
+    let known = args.pool_id.as_ref().map_or_else(|| json!({}), |id| json!({"pool_id": id}));
+    let request = Request::Ask(wire::Ask {
+        from: args.from,
+        to: args.to,
+        prompt: args.prompt,
+        pool: args.pool_id,
+        thread: args.thread_id,
+        system_prompt: args.system_prompt,
+        context: args.context,
+        timeout_seconds: args.timeout,
+        no_wait: false,
+    });
+    let then = desk.clone();
+    desk.command(request, move |command| {
+        let command = match command {
+            Ok(command) => command,
+            Err(refusal) => return refused(&refusal, known),
+        };
+        let abort = match &command {
+            Command::Ask(ask) => vec![Command::CancelTask { id: ask.task.clone() }],
+            _ => Vec::new(),
+        };
+        Step::ask_or_abort(command, abort, move |outcome| match outcome {
+            Ok(reply @ Reply::Asked(_)) => told(&then, reply),
+            Ok(other) => refused(&unexpected(&other), known),
+            Err(refusal) => refused(&refusal, known),
+        })
+    })
+}
+
+fn told(desk: &Desk, reply: Reply) -> Step {
+    match desk.translator.shown(reply) {
+        Ok(answer) if answer["success"] == true => answered(answer),
+        Ok(mut answer) => {
+            if answer["final_status"] == "expired" {
+                answer["code"] = Code::TimedOut.as_str().into();
+                answer["next"] = "wait_for_message with message_id = question_msg_id, or cancel_task".into();
+            }
+            Step::failed(&answer)
+        }
+        Err(refusal) => refused(&refusal, json!({})),
+    }
+}

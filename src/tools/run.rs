@@ -1,0 +1,250 @@
+//! Tools that have a pool do something and wait for it.
+
+use super::Served;
+use super::awaited::{Awaited, finished};
+use super::batch::{self, Batch};
+use super::desk::{Desk, refused, unexpected};
+use super::followed;
+use super::schemas::{self, list, text, whole, word};
+use crate::control::wire::{self, Request};
+use crate::mcp::server::{Effect, Step, Tool};
+use crate::model::command::{Command, Refusal, Reply, TaskView};
+use crate::model::id::{PoolId, TaskId};
+use crate::model::limits;
+use crate::model::routing::Strategy;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+pub(super) fn tools(desk: &Desk) -> Vec<Served> {
+    let timeout = desk.translator.defaults().task_timeout;
+    vec![
+        Served::as_task(execute_on_pool(timeout), execute),
+        Served::new(execute_batch_on_pool(timeout), batch),
+        Served::new(route_to_pool(timeout), route),
+    ]
+}
+
+fn timeout_argument(pools_own: Duration) -> Value {
+    schemas::timeout(&format!(
+        "Seconds that it may run, and may wait for a worker; then it is ended and has failed. Else the pool's own, {} unless \
+         the pool was made with another.",
+        pools_own.as_secs_f64()
+    ))
+}
+
+fn execute_on_pool(timeout: Duration) -> Tool {
+    Tool {
+        name: "execute_on_pool",
+        title: "Have a pool work on a prompt",
+        description: "\
+Gives a prompt to a worker of a pool and waits for its result. The worker is an agent or program that knows nothing of this \
+conversation: say everything that it needs, and where to work in context.repo. While it runs its progress is told. When it fails, \
+`error` says why and `log` where its output is; giving up the call ends its process. For several prompts that do not depend on \
+each other: execute_batch_on_pool. To go on meanwhile: submit_task.",
+        input: schemas::arguments(
+            vec![
+                ("pool_id", schemas::pool_id()),
+                ("prompt", text("What the worker is to do, all of it.")),
+                ("context", schemas::context()),
+                ("timeout", timeout_argument(timeout)),
+            ],
+            &["pool_id", "prompt"],
+        ),
+        output: Some(schemas::answer(schemas::outcome(), &[])),
+        effect: Effect::Adds { again: false },
+        open_world: true,
+        waits: true,
+    }
+}
+
+#[derive(Deserialize)]
+struct Execute {
+    pool_id: String,
+    prompt: String,
+    context: Option<Value>,
+    timeout: Option<f64>,
+}
+
+fn execute(desk: &Desk, args: Execute, as_task: bool) -> Step {
+    let known = json!({"pool_id": args.pool_id});
+    let patience = args.timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let submit = wire::TaskSubmit {
+        prompt: args.prompt,
+        pool_id: Some(args.pool_id),
+        context: args.context,
+        timeout_seconds: args.timeout,
+        ..wire::TaskSubmit::default()
+    };
+    let then = desk.clone();
+    submitted(desk, submit, Vec::new(), move |outcome| match outcome {
+        Err(refusal) => refused(&refusal, known),
+        Ok((task, _)) if as_task => followed::begin(task),
+        Ok((task, pool)) => {
+            let desk = then.clone();
+            Awaited::start(&then, task, &pool, patience, move |ended| tell(&desk, ended, known, json!({})))
+        }
+    })
+}
+
+fn route_to_pool(timeout: Duration) -> Tool {
+    let selector = word("How the pool is chosen.", &Strategy::ALL.map(Strategy::as_str));
+    let mut outcome = schemas::outcome();
+    outcome.push(("strategy", text("how the pool was chosen")));
+    Tool {
+        name: "route_to_pool",
+        title: "Have whichever pool suits work on a prompt",
+        description: "\
+As execute_on_pool, but the pool is chosen: the one with the least to do unless `selector` says otherwise. The answer names it. \
+Use it when any pool will do.",
+        input: schemas::arguments(
+            vec![
+                ("prompt", text("What the worker is to do, all of it.")),
+                ("context", schemas::context()),
+                ("selector", schemas::default(selector, Strategy::LeastLoaded.as_str())),
+                ("group", text("Only pools of this group.")),
+                ("timeout", timeout_argument(timeout)),
+            ],
+            &["prompt"],
+        ),
+        output: Some(schemas::answer(outcome, &[])),
+        effect: Effect::Adds { again: false },
+        open_world: true,
+        waits: true,
+    }
+}
+
+#[derive(Deserialize)]
+struct Route {
+    prompt: String,
+    context: Option<Value>,
+    selector: Option<String>,
+    group: Option<String>,
+    timeout: Option<f64>,
+}
+
+fn route(desk: &Desk, args: Route) -> Step {
+    let selector = args.selector.unwrap_or_else(|| Strategy::LeastLoaded.as_str().to_owned());
+    let patience = args.timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let known = json!({"strategy": selector});
+    let submit = wire::TaskSubmit {
+        prompt: args.prompt,
+        selector: Some(selector),
+        group: args.group,
+        context: args.context,
+        timeout_seconds: args.timeout,
+        ..wire::TaskSubmit::default()
+    };
+    let then = desk.clone();
+    submitted(desk, submit, Vec::new(), move |outcome| match outcome {
+        Err(refusal) => refused(&refusal, known),
+        Ok((task, pool)) => {
+            let desk = then.clone();
+            let strategy = known.clone();
+            Awaited::start(&then, task, &pool, patience, move |ended| tell(&desk, ended, known, strategy))
+        }
+    })
+}
+
+/// Submits a task; `then` gets its id and its pool once it is durable. Giving up cancels it, and `others`.
+pub(super) fn submitted(
+    desk: &Desk,
+    submit: wire::TaskSubmit,
+    others: Vec<Command>,
+    then: impl FnOnce(Result<(TaskId, PoolId), Refusal>) -> Step + Send + 'static,
+) -> Step {
+    desk.command(Request::TaskSubmit(submit), move |command| {
+        let command = match command {
+            Ok(command) => command,
+            Err(refusal) => return then(Err(refusal)),
+        };
+        let mut abort = others;
+        if let Command::Submit(submit) = &command {
+            abort.push(Command::CancelTask { id: submit.id.clone() });
+        }
+        Step::ask_or_abort(command, abort, move |outcome| match outcome {
+            Ok(Reply::Submitted { task, pool, .. }) => then(Ok((task, pool))),
+            Ok(other) => then(Err(unexpected(&other))),
+            Err(refusal) => then(Err(refusal)),
+        })
+    })
+}
+
+/// What has come of a task, with what else the tool has to say of it.
+fn tell(desk: &Desk, ended: Result<Box<TaskView>, Refusal>, known: Value, more: Value) -> Step {
+    let shown = ended.and_then(|view| desk.translator.shown(Reply::Task(view)));
+    match shown.map(|task| finished(&task)) {
+        Err(refusal) => refused(&refusal, known),
+        Ok(Ok(answer)) => Step::answered(with(answer, more)),
+        Ok(Err(details)) => Step::failed(&with(details, more)),
+    }
+}
+
+fn with(mut shown: Value, more: Value) -> Value {
+    if let (Value::Object(shown), Value::Object(more)) = (&mut shown, more) {
+        shown.extend(more);
+    }
+    shown
+}
+
+fn execute_batch_on_pool(timeout: Duration) -> Tool {
+    let prompts = json!({
+        "type": "array",
+        "items": {"type": "string"},
+        "minItems": 1,
+        "maxItems": limits::BATCH_PROMPTS_MAX,
+        "description": "One for each task; each says everything that its worker needs.",
+    });
+    let running = format!(
+        "Seconds that each may run, not counting what it waits for a worker. Else the pool's own, {} unless the pool was made \
+         with another.",
+        timeout.as_secs_f64()
+    );
+    Tool {
+        name: "execute_batch_on_pool",
+        title: "Have a pool work on several prompts",
+        description: "\
+Gives several prompts to a pool, whose three workers work on them at the same time, and waits for all. The results come in the \
+order of the prompts, each with its own `success`: look at each, for one may fail while others succeed; failed_count says how \
+many did. Giving up the call cancels what has not ended. A long result is left out and marked; get_task has it.",
+        input: schemas::arguments(
+            vec![
+                ("pool_id", schemas::pool_id()),
+                ("prompts", prompts),
+                ("context", schemas::context()),
+                ("timeout", schemas::timeout(&running)),
+            ],
+            &["pool_id", "prompts"],
+        ),
+        output: Some(schemas::answer(
+            vec![
+                ("pool_id", text("")),
+                ("results_count", whole("")),
+                ("failed_count", whole("how many of them failed")),
+                ("results", list("in the order of the prompts", batch::result())),
+            ],
+            &[],
+        )),
+        effect: Effect::Adds { again: false },
+        open_world: true,
+        waits: true,
+    }
+}
+
+#[derive(Deserialize)]
+struct Prompts {
+    pool_id: String,
+    prompts: Vec<String>,
+    context: Option<Value>,
+    timeout: Option<f64>,
+}
+
+fn batch(desk: &Desk, args: Prompts) -> Step {
+    let common = wire::TaskSubmit {
+        context: args.context,
+        timeout_seconds: args.timeout,
+        pool_id: Some(args.pool_id),
+        ..wire::TaskSubmit::default()
+    };
+    Batch::start(desk, args.prompts, common)
+}

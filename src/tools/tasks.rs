@@ -1,0 +1,240 @@
+//! Tools about tasks: handing one in without waiting for it, seeing and cancelling it.
+
+use super::Served;
+use super::desk::{Desk, answered, counted, refused};
+use super::schemas::{self, flag, list, text, whole, word};
+use crate::control::wire::{self, Request};
+use crate::mcp::server::{Effect, Step, Tool};
+use crate::model::limits;
+use crate::model::routing::Strategy;
+use crate::model::task::{OnCrash, TaskStatus};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Tasks of a list that names no limit.
+const LISTED: usize = 50;
+
+pub(super) fn tools() -> Vec<Served> {
+    vec![
+        Served::new(submit_task(), submit),
+        Served::new(get_task(), get),
+        Served::new(cancel_task(), cancel),
+        Served::new(list_tasks(), all),
+    ]
+}
+
+fn submit_task() -> Tool {
+    let priority = json!({
+        "type": "integer", "minimum": limits::PRIORITY_MIN, "maximum": limits::PRIORITY_MAX, "default": 0,
+        "description": "Greater ones go first.",
+    });
+    let after = json!({
+        "type": "array", "items": {"type": "string"}, "maxItems": limits::AFTER_MAX,
+        "description": "Ids of tasks that must be completed before this one begins.",
+    });
+    let retries = schemas::range("How often it is tried again when it fails.", 0, limits::RETRIES_MAX.into());
+    let delay = schemas::seconds("Seconds to wait before it may begin.", 0.0, limits::WAIT_MAX.as_secs_f64());
+    Tool {
+        name: "submit_task",
+        title: "Hand in a task",
+        description: "\
+Hands a prompt to a pool and returns as soon as it cannot be lost; the work goes on by itself. Afterwards: get_task with the \
+task_id of the answer. Give a `key` when the call may be repeated: the same key names the same task. Without pool_id and selector \
+the default pool has it.",
+        input: schemas::arguments(
+            vec![
+                ("prompt", text("What the worker is to do, all of it.")),
+                ("pool_id", schemas::pool_id()),
+                ("selector", word("Instead of pool_id: how the pool is chosen.", &Strategy::ALL.map(Strategy::as_str))),
+                ("group", text("With selector: only pools of this group.")),
+                ("context", schemas::context()),
+                ("dir", text("An absolute path: where it runs. Before context.repo.")),
+                ("system_prompt", text("What is added to an agent's own instructions.")),
+                ("priority", priority),
+                ("timeout", schemas::timeout("Seconds that it may run. Else the pool's own.")),
+                ("key", text("Makes repeating safe: a second task with the same key is the first one.")),
+                ("lock", text("Tasks with the same lock run one at a time, in whatever pools.")),
+                ("after", after),
+                ("delay", schemas::default(delay, 0)),
+                ("retries", schemas::default(retries, 0)),
+                (
+                    "on_crash",
+                    word(
+                        "When the daemon dies while it runs: begin again, or fail. Else as configured.",
+                        &[OnCrash::Requeue.as_str(), OnCrash::Fail.as_str()],
+                    ),
+                ),
+            ],
+            &["prompt"],
+        ),
+        output: Some(schemas::answer(
+            vec![
+                ("task_id", text("")),
+                ("pool_id", text("")),
+                ("status", text("")),
+                ("duplicate", flag("whether there was a task with this key already, which this is")),
+                ("held_until", text("the pool's executor fails at present, and this is when a task is tried")),
+            ],
+            &["duplicate", "held_until"],
+        )),
+        effect: Effect::Adds { again: false },
+        open_world: true,
+        waits: false,
+    }
+}
+
+#[derive(Deserialize)]
+struct Submit {
+    prompt: String,
+    pool_id: Option<String>,
+    selector: Option<String>,
+    group: Option<String>,
+    context: Option<Value>,
+    dir: Option<String>,
+    system_prompt: Option<String>,
+    priority: Option<i32>,
+    timeout: Option<f64>,
+    key: Option<String>,
+    lock: Option<String>,
+    #[serde(default)]
+    after: Vec<String>,
+    delay: Option<f64>,
+    retries: Option<u32>,
+    on_crash: Option<String>,
+}
+
+fn submit(desk: &Desk, args: Submit) -> Step {
+    let known = args.pool_id.as_ref().map_or_else(|| json!({}), |id| json!({"pool_id": id}));
+    let request = Request::TaskSubmit(wire::TaskSubmit {
+        prompt: args.prompt,
+        pool_id: args.pool_id,
+        selector: args.selector,
+        group: args.group,
+        context: args.context,
+        dir: args.dir,
+        system_prompt: args.system_prompt,
+        priority: args.priority,
+        timeout_seconds: args.timeout,
+        key: args.key,
+        lock: args.lock,
+        after: args.after,
+        delay_seconds: args.delay,
+        retries: args.retries,
+        on_crash: args.on_crash,
+    });
+    desk.request(request, move |outcome| match outcome {
+        Ok(submitted) => answered(submitted),
+        Err(refusal) => refused(&refusal, known),
+    })
+}
+
+fn get_task() -> Tool {
+    Tool {
+        name: "get_task",
+        title: "Show a task",
+        description: "\
+One task: its prompt, how it stands, and its result or error once it has ended. While its status is pending or running, look \
+again later. A failed task's output: `claude-comms task log TASK_ID --stderr` on this machine.",
+        input: schemas::arguments(vec![("task_id", schemas::task_id())], &["task_id"]),
+        output: Some(schemas::answer(vec![("task_id", text("")), ("task", schemas::task())], &[])),
+        effect: Effect::Reads,
+        open_world: false,
+        waits: false,
+    }
+}
+
+#[derive(Deserialize)]
+struct Named {
+    task_id: String,
+}
+
+fn get(desk: &Desk, args: Named) -> Step {
+    let known = json!({"task_id": args.task_id});
+    desk.request(Request::TaskShow(wire::TaskId { task_id: args.task_id }), move |outcome| match outcome {
+        Ok(task) => answered(json!({"task_id": task["task_id"], "task": task})),
+        Err(refusal) => refused(&refusal, known),
+    })
+}
+
+fn cancel_task() -> Tool {
+    Tool {
+        name: "cancel_task",
+        title: "Cancel a task",
+        description: "\
+Cancels a task: one that waits at once, one that runs as soon as its process has ended; its status in the answer says which. \
+One that has ended already is refused with the code conflict.",
+        input: schemas::arguments(vec![("task_id", schemas::task_id())], &["task_id"]),
+        output: Some(schemas::answer(
+            vec![
+                ("task_id", text("")),
+                ("pool_id", text("")),
+                ("status", text("cancelled, or running until its process has ended")),
+            ],
+            &[],
+        )),
+        effect: Effect::Ends,
+        open_world: false,
+        waits: false,
+    }
+}
+
+fn cancel(desk: &Desk, args: Named) -> Step {
+    let known = json!({"task_id": args.task_id});
+    desk.request(Request::TaskCancel(wire::TaskId { task_id: args.task_id }), move |outcome| match outcome {
+        Ok(task) => answered(json!({"task_id": task["task_id"], "pool_id": task["pool_id"], "status": task["status"]})),
+        Err(refusal) => refused(&refusal, known),
+    })
+}
+
+fn list_tasks() -> Tool {
+    Tool {
+        name: "list_tasks",
+        title: "List tasks",
+        description: "\
+The newest tasks, newest first, without prompts and results; get_task has those. Go on with `before`.",
+        input: schemas::arguments(
+            vec![
+                ("pool_id", text("Only those of this pool.")),
+                ("status", word("Only those that are so.", &TaskStatus::ALL.map(TaskStatus::as_str))),
+                (
+                    "limit",
+                    schemas::default(schemas::range("At most so many.", 1, limits::PAGE_ROWS_MAX as u64), LISTED),
+                ),
+                ("before", schemas::before()),
+            ],
+            &[],
+        ),
+        output: Some(schemas::answer(
+            vec![
+                ("tasks_count", whole("in this answer")),
+                ("tasks", list("", schemas::task())),
+                ("next", schemas::next()),
+            ],
+            &[],
+        )),
+        effect: Effect::Reads,
+        open_world: false,
+        waits: false,
+    }
+}
+
+#[derive(Deserialize)]
+struct List {
+    pool_id: Option<String>,
+    status: Option<String>,
+    limit: Option<usize>,
+    before: Option<i64>,
+}
+
+fn all(desk: &Desk, args: List) -> Step {
+    let request = Request::TaskList(wire::TaskList {
+        pool_id: args.pool_id,
+        status: args.status,
+        limit: Some(args.limit.unwrap_or(LISTED)),
+        before: args.before,
+    });
+    desk.request(request, |outcome| match outcome {
+        Ok(tasks) => answered(counted("tasks_count", "tasks", tasks)),
+        Err(refusal) => refused(&refusal, json!({})),
+    })
+}
