@@ -6,6 +6,7 @@
 
 use claude_comms::clock::SystemClock;
 use claude_comms::feed::Feed;
+use claude_comms::mcp::server::{Card, Offer, Order, Prompt, Step, Template, Tool};
 use claude_comms::model::command::{Code, Command as Asked, Refusal};
 use claude_comms::model::pool::PoolView;
 use claude_comms::ports::{Answer, Asker, Exposition, ReadError, Reader, Readers};
@@ -46,9 +47,37 @@ impl Exposition for Nobody {
     }
 }
 
+impl Offer for Nobody {
+    fn card(&self) -> &Card {
+        const CARD: Card = Card { name: "nobody", title: "Nobody", version: "0", instructions: "" };
+        &CARD
+    }
+
+    fn tools(&self) -> &[Tool] {
+        &[]
+    }
+
+    fn prompts(&self) -> &[Prompt] {
+        &[]
+    }
+
+    fn templates(&self) -> &[Template] {
+        &[]
+    }
+
+    fn begin(&self, _order: Order) -> Step {
+        Step::answered(Value::Null)
+    }
+
+    fn channel(&self, _uri: &str) -> Option<String> {
+        None
+    }
+}
+
 fn echo() -> Web {
     let tokens = Tokens { full: "full".to_owned(), read_only: "read-only".to_owned() };
     let means = Means {
+        offer: Arc::new(Nobody),
         asker: Arc::new(Nobody),
         readers: Arc::new(Nobody),
         exposition: Arc::new(Nobody),
@@ -57,7 +86,7 @@ fn echo() -> Web {
         registry: Registry::new(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    Web::start(listener, Settings { echo: true, ..Settings::new(tokens) }, means, [(), ()]).unwrap()
+    Web::start(Some(listener), Settings { echo: true, ..Settings::new(tokens) }, means, [(), ()]).unwrap()
 }
 
 #[test]
@@ -70,7 +99,7 @@ fn no_case_of_the_fuzzing_client_fails() {
     let dir = tempfile::tempdir().unwrap();
     let spec = json!({
         "outdir": dir.path(),
-        "servers": [{"agent": "claude-comms", "url": format!("ws://{}", web.address())}],
+        "servers": [{"agent": "claude-comms", "url": format!("ws://{}", web.address().unwrap())}],
         "cases": CASES,
         "exclude-cases": [],
         "exclude-agent-cases": {},

@@ -1,9 +1,10 @@
-//! The MCP client under the protocol's own conformance suite, where the folder that CLAUDE_COMMS_NPM names has it. It drives
-//! `examples/mcp_conformance_client.rs`.
+//! The client and the server of MCP under the protocol's own conformance suite, where the folder that CLAUDE_COMMS_NPM names
+//! has it. It drives `examples/mcp_conformance_client.rs`, and calls `examples/mcp_conformance_server.rs`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test as a whole")]
 
 use std::env;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -20,11 +21,30 @@ const SCENARIOS: [(&str, &str); 9] = [
     ("http-invalid-tool-headers", "2026-07-28"),
 ];
 
+/// Versions that the server speaks, each with all scenarios that it has. What is not to be passed, and why, stands in
+/// the file beside each.
+const VERSIONS: [(&str, &str); 3] = [
+    ("2025-06-18", "mcp_conformance_legacy.yml"),
+    ("2025-11-25", "mcp_conformance_legacy.yml"),
+    ("2026-07-28", "mcp_conformance_modern.yml"),
+];
+/// Scenarios of the tasks extension, which no version has.
+const OF_TASKS: [&str; 7] = [
+    "tasks-lifecycle",
+    "tasks-capability-negotiation",
+    "tasks-wire-fields",
+    "tasks-request-state-removal",
+    "tasks-request-headers",
+    "tasks-status-notifications",
+    "tasks-required-task-error",
+];
+
 /// The suite, and a Node.js that is new enough for it.
 struct Suite {
     node: PathBuf,
     script: PathBuf,
     client: PathBuf,
+    server: PathBuf,
 }
 
 impl Suite {
@@ -40,6 +60,7 @@ impl Suite {
             node: there(folder.join("node_modules/.bin/node"))?,
             script: there(folder.join("node_modules/@modelcontextprotocol/conformance/dist/index.js"))?,
             client: there(built.join("examples/mcp_conformance_client"))?,
+            server: there(built.join("examples/mcp_conformance_server"))?,
         })
     }
 
@@ -49,6 +70,66 @@ impl Suite {
         command.arg("--command").arg(&self.client).args(["--timeout", "20000"]).current_dir(env::temp_dir());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
+}
+
+/// Ends with its standard input.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    fn start(suite: &Suite) -> Server {
+        let mut command = Command::new(&suite.server);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut url = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut url).unwrap();
+        Server { child, url: url.trim().to_owned() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_server_conforms() {
+    let suite = match Suite::find() {
+        Ok(suite) => suite,
+        Err(reason) => return println!("skipped: {reason}"),
+    };
+    let server = Server::start(&suite);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/");
+    let of_versions = VERSIONS.map(|(version, baseline)| {
+        let baseline = format!("{folder}{baseline}");
+        ["--suite", "all", "--spec-version", version, "--expected-failures", &baseline].map(str::to_owned).to_vec()
+    });
+    let of_tasks = OF_TASKS
+        .map(|name| ["--scenario", name, "--spec-version", "2026-07-28", "--force"].map(str::to_owned).to_vec());
+    let running: Vec<(Vec<String>, Child)> = of_versions
+        .into_iter()
+        .chain(of_tasks)
+        .map(|args| {
+            let mut command = Command::new(&suite.node);
+            command.arg(&suite.script).args(["server", "--url", &server.url]).args(&args).current_dir(env::temp_dir());
+            let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            (args, child)
+        })
+        .collect();
+    let mut failed = Vec::new();
+    for (args, child) in running {
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() && (said.contains("Passed: ") || said.contains(" passed, ")) {
+            println!("{} passed", args.join(" "));
+        } else {
+            failed.push(format!("{}:\n{said}{}", args.join(" "), String::from_utf8_lossy(&output.stderr)));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
 #[test]

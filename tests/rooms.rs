@@ -24,8 +24,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("executor", &["model", "thread", "clock"]),
     ("workflow_file", &["model"]),
     ("control", &["model", "ports", "feed", "workflow_file", "thread", "clock"]),
+    ("web", &["feed", "ports", "mcp", "model", "telemetry", "thread", "clock"]),
     ("tools", &["control", "mcp", "ports", "model", "clock"]),
-    ("web", &["feed", "ports", "model", "telemetry", "thread", "clock"]),
     ("service", &["config", "thread", "clock"]),
     (
         "daemon",
@@ -39,6 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "feed",
             "executor",
             "control",
+            "tools",
             "web",
             "service",
             "telemetry",

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Sub
 
 use super::output::Color;
 use super::{
-    alert, ask, config, daemon, event, message, module, monitor, poll, pool, task, thread, upstream, workflow,
+    alert, ask, config, daemon, event, mcp, message, module, monitor, poll, pool, task, thread, upstream, workflow,
 };
 use crate::service::PathOptions;
 
@@ -129,6 +129,9 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: alert::Verb,
     },
+    /// Serve agents: the tools, over the Model Context Protocol on standard input and output
+    #[command(after_help = mcp::EXAMPLES)]
+    Mcp(mcp::Mcp),
     /// Follow everything that happens
     #[command(after_help = event::EXAMPLES)]
     Event {

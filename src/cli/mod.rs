@@ -12,6 +12,7 @@ mod exit;
 mod export;
 mod input;
 mod logs;
+mod mcp;
 mod message;
 mod module;
 mod monitor;
@@ -83,6 +84,7 @@ fn dispatch(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Workflow { verb } => workflow::run(verb, session),
         Verb::Upstream { verb } => upstream::run(verb, session),
         Verb::Alert { verb } => alert::run(verb, session),
+        Verb::Mcp(flags) => mcp::run(flags, session),
         Verb::Event { verb } => event::run(verb, session),
         Verb::Monitor { verb } => monitor::run(verb, session),
         Verb::Config { verb } => config::run(verb, session),

@@ -184,6 +184,18 @@ impl Client {
         Ok(id)
     }
 
+    /// Has the daemon take messages of MCP on this connection, one a line, and gives the connection away with what came on it
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn into_mcp(mut self) -> Result<(UnixStream, Vec<u8>), ClientError> {
+        let _: wire::Empty = self.call(&Request::McpOpen(wire::Empty {}))?;
+        self.stream.set_read_timeout(None).map_err(ClientError::Broken)?;
+        self.stream.set_write_timeout(None).map_err(ClientError::Broken)?;
+        Ok((self.stream, self.lines.into_rest()))
+    }
+
     /// Sends a request that is already one line of JSON, its id chosen by the caller. For load generators.
     ///
     /// # Errors

@@ -48,6 +48,8 @@ pub(super) enum Outgoing {
     End,
     /// Nobody is there any more.
     Gone,
+    /// Somebody else speaks on this connection from here on.
+    Leave,
 }
 
 /// Delivers the hub's answer to the writer. There is room for every request that may be open.
@@ -71,6 +73,12 @@ pub(super) fn serve(stream: &UnixStream, number: u64, context: &Arc<Context>) ->
     let writing = Joined::spawn(format!("ctl-{number}w"), move || writer.run(&queue))?;
     let mut reading = Reading { number, context, stream, outgoing: &outgoing, backlog: &backlog, reader: None };
     let ended = reading.run();
+    if let Ok(Some(HandedOver { early, first })) = ended {
+        let _ = outgoing.try_send(Outgoing::Leave);
+        drop(writing);
+        stream.set_read_timeout(None)?;
+        return (context.means.hand_over)(stream.try_clone()?, early, first);
+    }
     // Nobody reads the rest: whatever is still being decided for this client has no address any more.
     context.means.asker.forget(number);
     let _ = outgoing.try_send(Outgoing::Gone);
@@ -78,7 +86,20 @@ pub(super) fn serve(stream: &UnixStream, number: u64, context: &Arc<Context>) ->
     drop(reading);
     drop(outgoing);
     drop(writing);
-    ended
+    ended.map(drop)
+}
+
+/// A connection that somebody else is to serve: what was read of it beyond its request, and the answer to that.
+struct HandedOver {
+    early: Vec<u8>,
+    first: Vec<u8>,
+}
+
+/// What follows a request.
+enum Then {
+    Next,
+    End,
+    HandOver(Id),
 }
 
 struct Reading<'a> {
@@ -91,13 +112,21 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn run(&mut self) -> io::Result<()> {
+    fn run(&mut self) -> io::Result<Option<HandedOver>> {
         let mut lines = Lines::new(self.stream, wire::LINE_BYTES_MAX);
+        let mut is_first = true;
         loop {
             match lines.next() {
                 Ok(Line::Text(line)) => {
-                    if !line.iter().all(u8::is_ascii_whitespace) && !self.take(line) {
-                        return Ok(());
+                    if line.iter().all(u8::is_ascii_whitespace) {
+                        continue;
+                    }
+                    match self.take(line, is_first) {
+                        Then::Next => is_first = false,
+                        Then::End => return Ok(None),
+                        Then::HandOver(id) => {
+                            return Ok(Some(HandedOver { early: lines.into_rest(), first: accepted(id.as_deref()) }));
+                        }
                     }
                 }
                 Ok(Line::TooLong) => {
@@ -121,25 +150,27 @@ impl Reading<'_> {
         }
         self.reader = None;
         let _ = self.outgoing.send(Outgoing::End);
-        wait_until_hung_up(self.stream)
+        wait_until_hung_up(self.stream).map(|()| None)
     }
 
-    /// Takes one request. Returns false when the connection has ended.
-    fn take(&mut self, line: &[u8]) -> bool {
+    /// Takes one request.
+    fn take(&mut self, line: &[u8], is_first: bool) -> Then {
         if !self.backlog.enter(self.stream) {
-            return false;
+            return Then::End;
         }
-        let (id, request) = match parse(line) {
-            Ok(parsed) => parsed,
-            Err((id, refusal)) => return self.send_refusal(id, refusal),
+        let taken = match parse(line) {
+            Ok((id, Request::McpOpen(_))) if is_first => return Then::HandOver(id),
+            Ok((id, request)) => self.handle(&id, &request).map_err(|refusal| (id, refusal)),
+            Err(refused) => Err(refused),
         };
-        match self.handle(&id, &request) {
-            Ok(()) => true,
-            Err(refusal) => self.send_refusal(id, refusal),
-        }
+        let is_told = taken.map_or_else(|(id, refusal)| self.send_refusal(id, refusal), |()| true);
+        if is_told { Then::Next } else { Then::End }
     }
 
     fn handle(&mut self, id: &Id, request: &Request) -> Result<(), Refusal> {
+        if let Request::McpOpen(_) = request {
+            return Err(Refusal::bad_request("mcp.open is the first request of a connection of its own"));
+        }
         if let Request::EventFollow(args) = request {
             let (following, cursor) = follow(args, self.context)?;
             let _ = self.outgoing.send(Outgoing::Follow { id: id.clone(), following, cursor });
@@ -188,6 +219,12 @@ impl Reading<'_> {
     fn send_refusal(&self, id: Id, refusal: Refusal) -> bool {
         self.outgoing.send(Outgoing::Read { id, outcome: Err(refusal) }).is_ok()
     }
+}
+
+/// The answer to a request that has none but that it is taken.
+fn accepted(id: Option<&RawValue>) -> Vec<u8> {
+    let id = id.map_or("null", RawValue::get);
+    format!("{{\"v\":{},\"id\":{id},\"ok\":true,\"result\":{{}}}}\n", wire::VERSION).into_bytes()
 }
 
 /// Where a follower starts: behind what it has seen, or here when that cannot be told.

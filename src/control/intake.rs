@@ -114,7 +114,8 @@ pub(super) fn command(
         | Request::WorkflowList(_)
         | Request::UpstreamHistory(_)
         | Request::EventList(_)
-        | Request::EventFollow(_) => return Ok(None),
+        | Request::EventFollow(_)
+        | Request::McpOpen(_) => return Ok(None),
     }))
 }
 

@@ -42,6 +42,11 @@ impl<R: Read> Lines<R> {
         self.buffer[self.start + self.searched..self.end].contains(&b'\n')
     }
 
+    /// What was read and not handed out, when the lines are at an end here.
+    pub(super) fn into_rest(self) -> Vec<u8> {
+        self.buffer[self.start..self.end].to_vec()
+    }
+
     /// The next line; what was read before an error stays.
     pub(super) fn next(&mut self) -> io::Result<Line<'_>> {
         loop {

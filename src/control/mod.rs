@@ -22,5 +22,5 @@ mod writer;
 
 pub use client::{Client, ClientError, Closer, Followed, PATIENCE};
 pub use intake::Defaults;
-pub use server::{About, Means, Server};
+pub use server::{About, HandOver, Means, Server};
 pub use translator::{Meaning, Translator};

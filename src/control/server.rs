@@ -49,7 +49,14 @@ pub struct Means {
     pub exposition: Arc<dyn Exposition>,
     pub defaults: Defaults,
     pub about: About,
+    pub hand_over: HandOver,
 }
+
+/// Takes a connection over, what was read of it already, and what is to be written first.
+///
+/// # Errors
+/// There are too many, or nobody takes them any more.
+pub type HandOver = Arc<dyn Fn(UnixStream, Vec<u8>, Vec<u8>) -> io::Result<()> + Send + Sync>;
 
 /// What every connection shares.
 pub(super) struct Context {

@@ -147,6 +147,8 @@ requests! {
     EventFollow(EventFollow) = "event.follow",
     EventPublish(EventPublish) = "event.publish",
     EventList(EventList) = "event.list",
+    /// The first on its connection: what follows are messages of MCP, one a line, in both directions.
+    McpOpen(Empty) = "mcp.open",
     DaemonStop(Empty) = "daemon.stop",
 }
 

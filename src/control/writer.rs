@@ -44,6 +44,7 @@ impl Writer {
         let mut ending = false;
         while !(ending && self.backlog.is_empty() && self.follows.is_none()) {
             let went_well = match self.wait(queue) {
+                Woken::Message(Outgoing::Leave) => return,
                 Woken::Message(Outgoing::Gone) | Woken::Alone => break,
                 Woken::Message(message) => self.answer(message, queue, &mut ending),
                 Woken::Events => self.tell(),
@@ -73,7 +74,7 @@ impl Writer {
         while let Some(message) = next {
             match message {
                 Outgoing::End => *ending = true,
-                Outgoing::Gone => return Err(io::ErrorKind::ConnectionReset.into()),
+                Outgoing::Gone | Outgoing::Leave => return Err(io::ErrorKind::ConnectionReset.into()),
                 message => self.encode(message),
             }
             if self.out.len() >= WRITE_BYTES {
@@ -101,7 +102,7 @@ impl Writer {
                 self.follows = Some(cursor);
                 (id, replies::encoded(&following))
             }
-            Outgoing::End | Outgoing::Gone => return,
+            Outgoing::End | Outgoing::Gone | Outgoing::Leave => return,
         };
         let outcome = match outcome {
             Ok(result) if result.get().len() > wire::LINE_BYTES_MAX - 1024 => {

@@ -12,14 +12,16 @@ use crate::model::id::PoolId;
 use crate::ports::{ReadError, Reader, Readers};
 use crate::service::{ControlSocket, Paths, open_port, token};
 use crate::store::Store;
+use crate::tools::Toolbox;
 use crate::web::{self, Settings, Tokens, Web, Welcome};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Both doors. Dropped, they end: what is answered already still goes out.
 pub(super) struct Doors {
     control: Server,
-    web: Option<Web>,
+    web: Web,
 }
 
 /// What both are opened onto.
@@ -38,7 +40,8 @@ impl Doors {
             Arc::new(StoreReaders { database: hall.paths.database.clone(), tasks_root: hall.paths.tasks.clone() });
         let (web, listen_error) = hall.open_web(&readers)?;
         let mut about = hall.about();
-        about.listen = web.as_ref().map(|web| web.address().to_string());
+        about.listen = web.address().map(|address| address.to_string());
+        let adoption = web.adoption();
         about.listen_error = listen_error;
         let means = control::Means {
             asker: Arc::new(hall.inbox.clone()),
@@ -48,6 +51,7 @@ impl Doors {
             exposition: Arc::clone(&hall.exposed) as _,
             defaults: hall.defaults(),
             about,
+            hand_over: Arc::new(move |stream, early, first| adoption.hand_over(stream, early, first)),
         };
         let listener = socket.listener().try_clone().map_err(failed)?;
         Ok(Doors { control: Server::start(listener, means).map_err(failed)?, web })
@@ -56,24 +60,27 @@ impl Doors {
     /// Lets nobody else in; those inside stay.
     pub(super) fn close(&mut self) {
         self.control.close_door();
-        if let Some(web) = &self.web {
-            web.close_door();
-        }
+        self.web.close_door();
     }
 }
 
 impl Hall<'_> {
     /// The port that nobody has asked for may be taken, by the program whose port it was first; then it is done without.
-    fn open_web(&self, readers: &Arc<dyn Readers>) -> Result<(Option<Web>, Option<String>), StartError> {
+    fn open_port(&self) -> Result<(Option<TcpListener>, Option<String>), StartError> {
         let Some(address) = self.config.daemon.listen else { return Ok((None, None)) };
-        let listener = match open_port(address) {
-            Ok(listener) => listener,
-            Err(sentence) if self.config.daemon.listen_chosen => return Err(failed(sentence)),
+        match open_port(address) {
+            Ok(listener) => Ok((Some(listener), None)),
+            Err(sentence) if self.config.daemon.listen_chosen => Err(failed(sentence)),
             Err(sentence) => {
                 log::warn!("there is no page and no WebSocket: {sentence}");
-                return Ok((None, Some(sentence)));
+                Ok((None, Some(sentence)))
             }
-        };
+        }
+    }
+
+    /// Also without a port: agents come through the control socket too.
+    fn open_web(&self, readers: &Arc<dyn Readers>) -> Result<(Web, Option<String>), StartError> {
+        let (listener, listen_error) = self.open_port()?;
         let tokens = Tokens {
             full: token(&self.paths.token).map_err(failed)?,
             read_only: token(&self.paths.token_read_only).map_err(failed)?,
@@ -86,6 +93,7 @@ impl Hall<'_> {
             ..Settings::new(tokens)
         };
         let means = web::Means {
+            offer: Arc::new(Toolbox::new(self.defaults(), Arc::clone(self.clock))),
             asker: Arc::new(self.inbox.clone()),
             readers: Arc::clone(readers),
             exposition: Arc::clone(&self.exposed) as _,
@@ -94,7 +102,7 @@ impl Hall<'_> {
             registry: self.exposed.registry.clone(),
         };
         let notices = ["web", "web-read"].map(|name| DeathNotice::new(self.inbox, Letter::ThreadDied { name }));
-        Ok((Some(Web::start(listener, settings, means, notices).map_err(failed)?), None))
+        Ok((Web::start(listener, settings, means, notices).map_err(failed)?, listen_error))
     }
 
     fn about(&self) -> About {

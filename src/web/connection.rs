@@ -1,18 +1,23 @@
 //! One TCP connection, in whichever of its two lives it is.
 
+use super::calls::{Call, Told};
 use super::http::{Http, Next};
+use super::lines::Lines;
 use super::routes;
 use super::session::{Fate, Session};
 use super::shared::Shared;
 use super::wire::Wire;
 use super::work::Done;
 use crate::clock::Tick;
-use mio::net::TcpStream;
+use mio::event::Source;
+use std::net::Shutdown;
 use std::time::Duration;
 
 pub(super) enum Connection {
     Http(Box<Http>),
     Session(Box<Session>),
+    /// Messages of MCP, one a line, of somebody whom the control socket has let in.
+    Lines(Box<Lines>),
 }
 
 impl Connection {
@@ -20,6 +25,7 @@ impl Connection {
         let (can_read, can_write) = match self {
             Connection::Http(http) => (&mut http.readable, &mut http.writable),
             Connection::Session(session) => (&mut session.readable, &mut session.writable),
+            Connection::Lines(lines) => (&mut lines.readable, &mut lines.writable),
         };
         let was_blocked = writable && !*can_write;
         *can_read |= readable;
@@ -30,9 +36,10 @@ impl Connection {
     pub(super) fn turn(&mut self, time: bool, shared: &mut Shared, sessions: usize, id: usize) -> Fate {
         let http = match self {
             Connection::Session(session) => return session.turn(time, shared),
+            Connection::Lines(lines) => return lines.turn(time, shared),
             Connection::Http(http) => http,
         };
-        let (handshake, early, head) = match http.turn(shared) {
+        let (handshake, early, head) = match http.turn(time, shared) {
             Next::Fate(fate) => return fate,
             Next::Upgrade { handshake, early, head } => (handshake, early, head),
         };
@@ -54,6 +61,15 @@ impl Connection {
         match self {
             Connection::Http(http) => http.served(done, shared),
             Connection::Session(session) => session.served(done, shared),
+            Connection::Lines(_) => {}
+        }
+    }
+
+    pub(super) fn told(&mut self, call: Call, told: Told, shared: &Shared) {
+        match self {
+            Connection::Http(http) => http.told(call, told, shared),
+            Connection::Lines(lines) => lines.told(call, told),
+            Connection::Session(_) => {}
         }
     }
 
@@ -61,6 +77,7 @@ impl Connection {
         match self {
             Connection::Http(http) => http.due(),
             Connection::Session(session) => session.due(shared),
+            Connection::Lines(lines) => lines.due(),
         }
     }
 
@@ -68,13 +85,15 @@ impl Connection {
         match self {
             Connection::Http(http) => http.alarm(shared),
             Connection::Session(session) => session.alarm(shared),
+            Connection::Lines(lines) => lines.alarm(shared),
         }
     }
 
     pub(super) fn leave(&mut self, retry_after: Duration, shared: &mut Shared) -> Fate {
         match self {
-            Connection::Http(_) => Fate::Gone,
+            Connection::Http(http) => http.leave(shared),
             Connection::Session(session) => session.leave(retry_after, shared),
+            Connection::Lines(lines) => lines.leave(shared),
         }
     }
 
@@ -82,6 +101,7 @@ impl Connection {
         match self {
             Connection::Http(http) => http.is_eager(),
             Connection::Session(session) => session.is_eager(),
+            Connection::Lines(lines) => lines.is_eager(),
         }
     }
 
@@ -93,22 +113,35 @@ impl Connection {
     /// Microseconds between two deliveries; `None` for whoever follows nothing.
     pub(super) fn period_micros(&self) -> Option<u64> {
         match self {
-            Connection::Http(_) => None,
+            Connection::Http(http) => http.period_micros(),
             Connection::Session(session) => session.period_micros(),
+            Connection::Lines(lines) => lines.period_micros(),
         }
     }
 
     pub(super) fn is_behind(&self, shared: &Shared) -> bool {
         match self {
-            Connection::Http(_) => false,
+            Connection::Http(http) => http.is_behind(shared),
             Connection::Session(session) => session.is_behind(shared),
+            Connection::Lines(lines) => lines.is_behind(shared),
         }
     }
 
-    pub(super) fn stream(&mut self) -> Option<&mut TcpStream> {
+    /// What the loop waits for; `None` when another connection has it now.
+    pub(super) fn source(&mut self) -> Option<&mut dyn Source> {
         match self {
-            Connection::Http(http) => http.stream.as_mut(),
+            Connection::Http(http) => http.stream.as_mut().map(|stream| stream as &mut dyn Source),
             Connection::Session(session) => Some(session.stream()),
+            Connection::Lines(lines) => Some(&mut lines.stream),
         }
+    }
+
+    pub(super) fn shut_down(&mut self) {
+        // One that is broken needs no shutting.
+        let _ = match self {
+            Connection::Http(http) => http.stream.as_ref().map_or(Ok(()), |stream| stream.shutdown(Shutdown::Both)),
+            Connection::Session(session) => session.stream().shutdown(Shutdown::Both),
+            Connection::Lines(lines) => lines.stream.shutdown(Shutdown::Both),
+        };
     }
 }

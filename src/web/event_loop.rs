@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use super::http::Http;
+use super::lines::{Adopted, Lines};
 use super::rounds::Rounds;
 use super::session::Fate;
 use super::shared::Shared;
@@ -13,12 +14,13 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) const LISTENER: Token = Token(usize::MAX);
 pub(super) const WAKER: Token = Token(usize::MAX - 1);
+/// Whose work a step of a call is.
+const NOBODY: usize = usize::MAX - 2;
 const EVENTS_A_TURN_MAX: usize = 1024;
 /// Connections that are let in before those inside have their turn.
 const ACCEPTS_A_TURN_MAX: usize = 64;
@@ -38,6 +40,7 @@ pub(super) struct EventLoop {
     pub(super) alarm: Arc<Alarm>,
     pub(super) to_desk: Sender<(usize, Job)>,
     pub(super) from_desk: Receiver<(usize, Done)>,
+    pub(super) adopted: Receiver<Adopted>,
     pub(super) shared: Shared,
     connections: HashMap<usize, Connection>,
     sessions: usize,
@@ -55,18 +58,20 @@ pub(super) struct EventLoop {
 impl EventLoop {
     pub(super) fn new(
         poll: Poll,
-        listener: TcpListener,
+        listener: Option<TcpListener>,
         alarm: Arc<Alarm>,
         to_desk: Sender<(usize, Job)>,
         from_desk: Receiver<(usize, Done)>,
+        adopted: Receiver<Adopted>,
         shared: Shared,
     ) -> EventLoop {
         EventLoop {
             poll,
-            listener: Some(listener),
+            listener,
             alarm,
             to_desk,
             from_desk,
+            adopted,
             shared,
             connections: HashMap::new(),
             sessions: 0,
@@ -115,7 +120,9 @@ impl EventLoop {
             }
         }
         self.let_in();
+        self.adopt();
         self.hear_desk();
+        self.hear_hub();
         self.hear_feed();
         self.sound_alarms();
         for id in self.rounds.take_due(self.shared.now.tick) {
@@ -124,6 +131,7 @@ impl EventLoop {
         for (id, time) in std::mem::take(&mut self.ready) {
             self.visit(id, time);
         }
+        self.tell_calls();
         self.give_work();
         self.shared.batches.forget();
     }
@@ -133,7 +141,7 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.first().map(|(due, _)| *due);
-        let due = [timer, self.rounds.next(), self.accept_at].into_iter().flatten().min()?;
+        let due = [timer, self.rounds.next(), self.accept_at, self.shared.calls.due()].into_iter().flatten().min()?;
         Some(self.shared.clock.tick().until(due))
     }
 
@@ -190,10 +198,11 @@ impl EventLoop {
 
     fn drop_connection(&mut self, id: usize) {
         let Some(mut connection) = self.connections.remove(&id) else { return };
-        if let Some(stream) = connection.stream() {
-            let _ = self.poll.registry().deregister(stream);
-            let _ = stream.shutdown(Shutdown::Both);
+        if let Some(source) = connection.source() {
+            let _ = self.poll.registry().deregister(source);
         }
+        connection.shut_down();
+        self.shared.calls.gone(id);
         if connection.takes_a_place() {
             self.sessions -= 1;
             self.shared.meters.connections.set(self.sessions as f64);
@@ -251,11 +260,57 @@ impl EventLoop {
 
     fn hear_desk(&mut self) {
         while let Ok((id, done)) = self.from_desk.try_recv() {
+            let done = match done {
+                Done::Looked(call, step) => {
+                    self.shared.calls.looked(call, step, self.shared.now.tick);
+                    continue;
+                }
+                done => done,
+            };
             // Who has gone meanwhile needs no answer.
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.served(done, &mut self.shared);
                 self.ready.push((id, true));
             }
+        }
+    }
+
+    fn hear_hub(&mut self) {
+        let now = self.shared.now.tick;
+        if self.alarm.take_answers() {
+            self.shared.calls.hear(now);
+        }
+        self.shared.calls.resume(now);
+    }
+
+    /// What has come of calls; their connections go on with the next turn.
+    fn tell_calls(&mut self) {
+        for (id, call, told) in self.shared.calls.take_told() {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.told(call, told, &self.shared);
+                self.ready.push((id, true));
+            }
+        }
+    }
+
+    /// Those whom the control socket has let in.
+    fn adopt(&mut self) {
+        while let Ok(adopted) = self.adopted.try_recv() {
+            let id = self.next_id;
+            let mut lines = match Lines::new(id, adopted) {
+                Ok(lines) => lines,
+                Err(error) => {
+                    log::warn!("a connection could not be taken over: {error}");
+                    continue;
+                }
+            };
+            let both = Interest::READABLE | Interest::WRITABLE;
+            if self.poll.registry().register(&mut lines.stream, Token(id), both).is_err() {
+                continue;
+            }
+            self.next_id += 1;
+            self.connections.insert(id, Connection::Lines(Box::new(lines)));
+            self.ready.push((id, false));
         }
     }
 
@@ -271,6 +326,16 @@ impl EventLoop {
 
     /// The desk takes so much at a time; the rest waits here, at most one job for each connection.
     fn give_work(&mut self) {
+        while let Some((call, look)) = self.shared.calls.next_look() {
+            match self.to_desk.try_send((NOBODY, Job::Look(call, look))) {
+                Ok(()) => {}
+                Err(TrySendError::Full((_, Job::Look(call, look)))) => {
+                    self.shared.calls.put_back(call, look);
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
         while let Some((id, job)) = self.shared.jobs.pop_front() {
             if !self.connections.contains_key(&id) {
                 continue;

@@ -13,6 +13,8 @@ pub(super) struct Head {
     /// Without the query.
     pub(super) path: String,
     pub(super) headers: HeaderMap,
+    /// HTTP/1.1, not 1.0.
+    pub(super) is_new: bool,
     /// Whether the connection may be used again.
     pub(super) keep_alive: bool,
     /// A body follows, of whatever length.
@@ -76,6 +78,7 @@ fn read(request: &httparse::Request<'_, '_>) -> Result<Head, &'static str> {
     Ok(Head {
         method: request.method.unwrap_or_default().to_owned(),
         path: path.to_owned(),
+        is_new,
         keep_alive: is_new && !has_word(&headers, &header::CONNECTION, "close"),
         has_body,
         headers,

@@ -1,5 +1,7 @@
 //! One HTTP connection: requests one after the other, until one of them asks for a WebSocket.
 
+use super::calls::{Call, Told};
+use super::exchange::{Exchange, Say};
 use super::head::{HEAD_BYTES_MAX, Head, Parsed, parse};
 use super::outbox::Outbox;
 use super::response::Response;
@@ -35,9 +37,11 @@ pub(super) enum Next {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Stage {
     Reading,
+    /// A message of MCP, from its body to the end of its answer.
+    Exchanging(Box<Exchange>),
     /// The desk finds the answer.
     Waiting {
         keep_alive: bool,
@@ -81,43 +85,83 @@ impl Http {
     }
 
     pub(super) fn due(&self) -> Tick {
-        self.due
+        match &self.stage {
+            Stage::Exchanging(exchange) => exchange.due,
+            _ => self.due,
+        }
     }
 
     pub(super) fn is_eager(&self) -> bool {
-        (self.readable || self.has_more) && !self.outbox.is_full() && !matches!(self.stage, Stage::Waiting { .. })
+        if self.outbox.is_full() {
+            return false;
+        }
+        match &self.stage {
+            Stage::Waiting { .. } => false,
+            // What comes behind it waits until it is over.
+            Stage::Exchanging(exchange) if !exchange.is_reading() => self.readable && self.input.len() < HEAD_BYTES_MAX,
+            _ => self.readable || self.has_more,
+        }
+    }
+
+    /// Microseconds between two looks at what has changed; `None` for whoever follows nothing.
+    pub(super) fn period_micros(&self) -> Option<u64> {
+        match &self.stage {
+            Stage::Exchanging(exchange) => exchange.period_micros(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_behind(&self, shared: &Shared) -> bool {
+        matches!(&self.stage, Stage::Exchanging(exchange) if exchange.is_behind(shared))
     }
 
     /// A head that does not end, or a peer that does not go.
     pub(super) fn alarm(&mut self, shared: &mut Shared) -> Fate {
-        if self.due > shared.now.tick {
+        if self.due() > shared.now.tick {
             return Fate::Stays;
         }
-        if self.stage == Stage::Reading && !self.input.is_empty() {
+        let is_late = match &mut self.stage {
+            Stage::Exchanging(exchange) => match exchange.alarm(shared) {
+                Some(comment) => {
+                    self.outbox.push(comment);
+                    return if self.flush().is_ok() { Fate::Stays } else { Fate::Gone };
+                }
+                None => true,
+            },
+            Stage::Reading => !self.input.is_empty(),
+            Stage::Waiting { .. } | Stage::Ending => false,
+        };
+        if is_late {
             self.answer(&Response::sentence(408, "the request did not come in time"), false, false, shared);
             let _ = self.flush();
         }
         Fate::Gone
     }
 
-    pub(super) fn turn(&mut self, shared: &mut Shared) -> Next {
-        match self.try_turn(shared) {
+    pub(super) fn turn(&mut self, time: bool, shared: &mut Shared) -> Next {
+        match self.try_turn(time, shared) {
             Ok(next) => next,
             Err(_) => Next::Fate(Fate::Gone),
         }
     }
 
-    fn try_turn(&mut self, shared: &mut Shared) -> io::Result<Next> {
+    fn try_turn(&mut self, time: bool, shared: &mut Shared) -> io::Result<Next> {
         self.has_more = false;
         for _ in 0..REQUESTS_A_TURN_MAX {
             self.flush()?;
             if self.outbox.is_full() {
                 return Ok(Next::Fate(Fate::Stays));
             }
-            match self.stage {
+            match &self.stage {
                 Stage::Waiting { .. } => return Ok(Next::Fate(Fate::Stays)),
                 Stage::Ending => {
                     self.hear_out()?;
+                    return Ok(Next::Fate(Fate::Stays));
+                }
+                Stage::Exchanging(_) => {
+                    if self.exchange(time, shared)? {
+                        continue;
+                    }
                     return Ok(Next::Fate(Fate::Stays));
                 }
                 Stage::Reading => {}
@@ -208,6 +252,13 @@ impl Http {
                 self.due = Tick::FAR;
                 shared.jobs.push_back((self.id, job));
             }
+            Route::Message(may) => match Exchange::new(head, may, shared) {
+                Ok(exchange) => {
+                    self.outbox.push(exchange.invitation().unwrap_or_default());
+                    self.stage = Stage::Exchanging(Box::new(exchange));
+                }
+                Err((status, why)) => self.answer(&Response::sentence(status, why), false, false, shared),
+            },
             Route::Upgrade(handshake) => {
                 let early = std::mem::take(&mut self.input);
                 return Some(Next::Upgrade { handshake, early, head });
@@ -218,9 +269,87 @@ impl Http {
 
     fn answer(&mut self, response: &Response, keep_alive: bool, head_only: bool, shared: &Shared) {
         self.outbox.push(response.encode(shared.now.wall, keep_alive, head_only));
+        self.go_on(keep_alive, shared);
+    }
+
+    /// After an answer.
+    fn go_on(&mut self, keep_alive: bool, shared: &Shared) {
         let wait = if keep_alive { IDLE_TIMEOUT } else { LEAVE_TIMEOUT };
         self.stage = if keep_alive { Stage::Reading } else { Stage::Ending };
         self.due = shared.now.tick.after(wait);
+    }
+
+    /// One look at a message of MCP. Returns whether there is more to be done at once.
+    fn exchange(&mut self, time: bool, shared: &mut Shared) -> io::Result<bool> {
+        let before = self.input.len();
+        self.read()?;
+        let Stage::Exchanging(exchange) = &mut self.stage else { return Ok(true) };
+        if !exchange.is_reading() {
+            if self.has_ended && exchange.ends_with_peer() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let changes = if time { exchange.changes(shared) } else { None };
+            self.outbox.push(changes.unwrap_or_default());
+            self.flush()?;
+            return Ok(false);
+        }
+        let has_come = self.input.len() > before || before > 0;
+        match exchange.read(self.id, &mut self.input, shared) {
+            Ok(Say::Nothing) if exchange.is_reading() && self.has_ended => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(Say::Nothing) if exchange.is_reading() => Ok(has_come && self.readable),
+            Ok(say) => {
+                let is_over = self.say(say, shared);
+                self.flush()?;
+                Ok(is_over)
+            }
+            Err((status, why)) => {
+                self.answer(&Response::sentence(status, why), false, false, shared);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Says it. Returns whether the exchange is over.
+    fn say(&mut self, say: Say, shared: &Shared) -> bool {
+        let Stage::Exchanging(exchange) = &self.stage else { return true };
+        let keep_alive = exchange.keep_alive();
+        match say {
+            Say::Nothing => false,
+            Say::Part(bytes) => {
+                self.outbox.push(bytes);
+                false
+            }
+            Say::End(bytes) => {
+                self.outbox.push(bytes);
+                self.go_on(keep_alive, shared);
+                true
+            }
+            Say::Answer(response) => {
+                self.answer(&response, keep_alive, false, shared);
+                true
+            }
+        }
+    }
+
+    /// Something has come of a call.
+    pub(super) fn told(&mut self, call: Call, told: Told, shared: &Shared) {
+        let Stage::Exchanging(exchange) = &mut self.stage else { return };
+        // Progress that is not taken is not kept: what comes next says as much.
+        if matches!(told, Told::Progress(_)) && self.outbox.is_full() {
+            return;
+        }
+        let say = exchange.told(call, told, shared);
+        self.say(say, shared);
+    }
+
+    /// The daemon stops.
+    pub(super) fn leave(&mut self, shared: &Shared) -> Fate {
+        let Stage::Exchanging(exchange) = &self.stage else { return Fate::Gone };
+        if let Some(farewell) = exchange.farewell(shared) {
+            self.outbox.push(farewell);
+            let _ = self.flush();
+        }
+        Fate::Gone
     }
 
     /// The desk has done what this request needs.
@@ -233,7 +362,9 @@ impl Http {
                 Response::new(status, "application/json", format!("{value}\n"))
             }
             Done::Failed(fault) => Response::sentence(503, &fault.message),
-            Done::Subscribed { .. } | Done::Events { .. } | Done::Snapshot(_) => Response::sentence(503, "no answer"),
+            Done::Subscribed { .. } | Done::Events { .. } | Done::Snapshot(_) | Done::Looked(..) => {
+                Response::sentence(503, "no answer")
+            }
         };
         self.answer(&response, keep_alive, head_only, shared);
     }

@@ -6,6 +6,7 @@ use super::response::Response;
 use super::shared::Settings;
 use super::token::Rights;
 use super::work::Job;
+use crate::mcp::server::May;
 use bytes::Bytes;
 use std::net::IpAddr;
 use tungstenite::handshake::server::{create_response, write_response};
@@ -17,6 +18,8 @@ pub(super) const PROMETHEUS: &str = crate::telemetry::CONTENT_TYPE;
 pub(super) enum Route {
     Answer(Response),
     Work(Job),
+    /// A message of MCP follows, from somebody who may do so much.
+    Message(May),
     /// The bytes of the answer after which a WebSocket begins.
     Upgrade(Bytes),
 }
@@ -31,17 +34,38 @@ pub(super) fn route(head: &Head, peer: IpAddr, settings: &Settings) -> Route {
     let reads = matches!(head.method.as_str(), "GET" | "HEAD");
     let known = matches!(head.path.as_str(), "/" | "/healthz" | "/metrics");
     match head.path.as_str() {
+        "/mcp" if settings.open_to_agents => message(head, Rights::Full),
+        "/mcp" => message(head, rights(head, peer, settings)),
         _ if !known => Route::Answer(Response::sentence(404, "there is nothing here; the page is at /")),
         _ if !reads => Route::Answer(Response::sentence(405, "this is only to be read").with("Allow", "GET, HEAD")),
         // The page holds nothing that is not public; what it shows it fetches, with a token where one is needed.
         "/" => Route::Answer(page::response()),
-        _ if rights(head, peer, settings) < Rights::Events => {
-            let sentence = "this needs a token: Authorization: Bearer TOKEN, as claude-comms config token prints it";
-            Route::Answer(Response::sentence(401, sentence).with("WWW-Authenticate", "Bearer"))
-        }
+        _ if rights(head, peer, settings) < Rights::Events => Route::Answer(no_token()),
         "/metrics" => Route::Work(Job::Metrics),
         _ => Route::Work(Job::Health),
     }
+}
+
+/// MCP shows contents and acts, so it always needs a token.
+fn message(head: &Head, rights: Rights) -> Route {
+    let json = head.text(header::CONTENT_TYPE).is_none_or(|text| {
+        text.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    });
+    let may = match rights {
+        Rights::Full => May::Act,
+        Rights::Read => May::Read,
+        Rights::None | Rights::Events => return Route::Answer(no_token()),
+    };
+    match head.method.as_str() {
+        "POST" if json => Route::Message(may),
+        "POST" => Route::Answer(Response::sentence(415, "a message is application/json")),
+        _ => Route::Answer(Response::sentence(405, "messages are posted here").with("Allow", "POST")),
+    }
+}
+
+fn no_token() -> Response {
+    let sentence = "this needs a token: Authorization: Bearer TOKEN, as claude-comms config token prints it";
+    Response::sentence(401, sentence).with("WWW-Authenticate", "Bearer")
 }
 
 /// What somebody may do who has just come.
@@ -100,6 +124,7 @@ mod tests {
             Route::Answer(response) => response.status.to_string(),
             Route::Work(Job::Metrics) => "metrics".into(),
             Route::Work(_) => "work".into(),
+            Route::Message(may) => format!("{may:?}"),
             Route::Upgrade(_) => "upgrade".into(),
         }
     }

@@ -1,5 +1,6 @@
 //! What all connections have in common during a turn of the loop.
 
+use super::calls::Calls;
 use super::delivery::Batches;
 use super::meters::Meters;
 use super::token::Tokens;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub pong_timeout: Duration,
     /// Every message is sent back, and nothing else is done: for the tests of the protocol alone.
     pub echo: bool,
+    /// Agents of this machine need no token: for the tests of the protocol alone.
+    pub open_to_agents: bool,
 }
 
 impl Settings {
@@ -44,6 +47,7 @@ impl Settings {
             ping_after: Duration::from_secs(20),
             pong_timeout: Duration::from_secs(10),
             echo: false,
+            open_to_agents: false,
         }
     }
 }
@@ -55,6 +59,8 @@ pub(super) struct Shared {
     pub(super) batches: Batches,
     /// What connections want done, in their order; each has at most one in it.
     pub(super) jobs: VecDeque<(usize, Job)>,
+    /// Requests of MCP that are under way.
+    pub(super) calls: Calls,
     pub(super) clock: Arc<dyn Clock>,
     /// When this turn began.
     pub(super) now: Now,

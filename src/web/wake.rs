@@ -16,6 +16,8 @@ pub(super) struct Alarm {
     events: AtomicBool,
     /// When the first of the events came that were not looked at yet; nanoseconds of a tick.
     events_at: AtomicU64,
+    /// The hub has answered somebody.
+    answers: AtomicBool,
     close: AtomicBool,
     leave: AtomicBool,
 }
@@ -27,6 +29,7 @@ impl Alarm {
             clock,
             events: AtomicBool::new(false),
             events_at: AtomicU64::new(0),
+            answers: AtomicBool::new(false),
             close: AtomicBool::new(false),
             leave: AtomicBool::new(false),
         })
@@ -43,6 +46,18 @@ impl Alarm {
         // Taken back before the feed is looked at: what comes after that rings again.
         let at = Tick::from_nanos(self.events_at.load(Ordering::Acquire));
         self.events.swap(false, Ordering::AcqRel).then_some(at)
+    }
+
+    /// The hub has answered.
+    pub(super) fn answer(&self) {
+        if !self.answers.swap(true, Ordering::AcqRel) {
+            self.ring();
+        }
+    }
+
+    /// Before the answers are looked at: what comes after that rings again.
+    pub(super) fn take_answers(&self) -> bool {
+        self.answers.swap(false, Ordering::AcqRel)
     }
 
     /// Nobody else is to be let in.

@@ -1,11 +1,13 @@
 //! What the loop has others do, because it may take a while: questions to the hub and to the store, on a thread of
 //! their own. Each connection has at most one under way.
 
+use super::calls::{self, Call};
 use super::query::Query;
 use super::request::Fault;
 use super::snapshot::{self, Stand, Wanted};
 use crate::clock::Clock;
 use crate::feed::{Feed, Filter};
+use crate::mcp::server::Step;
 use crate::model::alert::Alert;
 use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::model::event::Publication;
@@ -44,6 +46,8 @@ pub(super) enum Job {
         filters: Vec<Filter>,
     },
     Query(Query),
+    /// A step of a request of MCP.
+    Look(Call, Box<dyn FnOnce(&mut dyn Reader) -> Step + Send>),
     Publish(Publication),
     /// The text for Prometheus.
     Metrics,
@@ -64,6 +68,7 @@ pub(super) enum Done {
     },
     Snapshot(bytes::Bytes),
     Answer(Value),
+    Looked(Call, Step),
     Text(String),
     Failed(Fault),
 }
@@ -116,6 +121,10 @@ impl Desk {
             }
             Job::Snapshot { channels, filters } => Done::Snapshot(self.snapshot(&channels, &filters, reader)?),
             Job::Query(query) => Done::Answer(self.answer(&query, reader)?),
+            Job::Look(call, look) => match self.reader(reader) {
+                Ok(reader) => Done::Looked(call, calls::look(look, reader)),
+                Err(error) => Done::Looked(call, calls::unreadable(&error)),
+            },
             Job::Publish(publication) => match self.ask(Command::Publish(publication))? {
                 Reply::Published(seq) => Done::Answer(json!({"status": "published", "seq": seq})),
                 other => return Err(unexpected(&other)),

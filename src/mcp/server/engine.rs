@@ -138,6 +138,11 @@ impl Engine {
         if !allows(context.may, tool) {
             return Routed::invalid(&format!("{name} does more than the token for reading allows; use the full one"));
         }
+        if let Some(required) = self.offer.requires(tool.name)
+            && !context.capabilities.contains_key(required)
+        {
+            return Routed::lacking(&format!("{name} needs a client with {required}"), json!({required: {}}));
+        }
         let arguments = match params.remove("arguments") {
             Some(Value::Object(arguments)) => arguments,
             None | Some(Value::Null) => Map::new(),
@@ -221,6 +226,17 @@ impl Engine {
         Taken::Listen(Box::new(Listening { id, context, opening, followed }))
     }
 
+    /// The answer to what cannot be read because there is too much of it.
+    pub fn too_large(&self, why: &str) -> Vec<u8> {
+        Rejected { id: None, status: 413, error: RpcError::new(code::INVALID_REQUEST, why) }.answer().body
+    }
+
+    /// The answer to a request whose id is that of another one that is under way.
+    pub fn twice(&self, request: &Request) -> Answer {
+        let error = RpcError::new(code::INVALID_REQUEST, "a request with this id is under way");
+        self.answer(&request.id, &request.context, Err(error))
+    }
+
     /// The answer to a request that is over.
     pub fn answer(&self, id: &Id, context: &Context, outcome: Outcome) -> Answer {
         answer::outcome(id, context, &self.signature(), outcome)
@@ -265,6 +281,11 @@ enum Routed {
 }
 
 impl Routed {
+    fn lacking(why: &str, required: Value) -> Routed {
+        let error = RpcError::new(code::MISSING_CAPABILITY, why);
+        Routed::Now(Err(error.with_data(json!({"requiredCapabilities": required}))))
+    }
+
     fn invalid(why: &str) -> Routed {
         Routed::Now(Err(RpcError::new(code::INVALID_PARAMS, why)))
     }
@@ -274,9 +295,8 @@ impl Routed {
 fn task(name: &str, params: &Map<String, Value>, context: &Context) -> Routed {
     let is_known = matches!(name, method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL);
     if is_known && !context.knows_tasks {
-        let message = format!("{name} is for clients that declare the extension {TASKS_EXTENSION}");
-        let data = json!({"requiredCapabilities": {"extensions": {TASKS_EXTENSION: {}}}});
-        return Routed::Now(Err(RpcError::new(code::MISSING_CAPABILITY, message).with_data(data)));
+        let why = format!("{name} is for clients that declare the extension {TASKS_EXTENSION}");
+        return Routed::lacking(&why, json!({"extensions": {TASKS_EXTENSION: {}}}));
     }
     let id = params.get("taskId").and_then(Value::as_str).unwrap_or_default().to_owned();
     let order = match name {

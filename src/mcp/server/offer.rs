@@ -11,6 +11,11 @@ pub trait Offer: Send + Sync {
     fn templates(&self) -> &[Template];
     /// The first step of an order: quick, for whoever serves connections takes it.
     fn begin(&self, order: Order) -> Step;
+    /// What a tool can only be called with: a capability of the client, such as `sampling`.
+    fn requires(&self, tool: &str) -> Option<&'static str> {
+        let _ = tool;
+        None
+    }
     /// The channel of events that a resource follows; `None` when nobody can subscribe to it.
     fn channel(&self, uri: &str) -> Option<String>;
 }

@@ -1,0 +1,215 @@
+//! `mcp`: a server of the Model Context Protocol on standard input and output, for agents. It only carries lines to the daemon
+//! and back; when the daemon goes, it says so to whoever waits, and looks for it again with the next line.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use clap::Args;
+use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, poll};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::exit::{Failure, OK, Outcome};
+use super::session::Session;
+use crate::control::{Client, ClientError};
+use crate::thread::{Bell, Joined};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  claude mcp add claude-comms -- claude-comms mcp    lets Claude Code use the tools
+
+It speaks with the daemon over its socket, as every other verb does, and needs no token.
+claude-comms-mcp(7) lists the tools; other clients are set up as shown there.";
+
+/// Longest line in either direction, in bytes; the daemon's own limit.
+const LINE_BYTES_MAX: usize = 8 << 20;
+const READ_BYTES: usize = 64 << 10;
+/// What the daemon knows of this client's requests ends with it.
+const LOST: i64 = -32_000;
+
+#[derive(Debug, Args)]
+pub(super) struct Mcp {}
+
+pub(super) fn run(_: Mcp, session: &mut Session) -> Outcome {
+    // Without a daemon at the beginning a person has something to do.
+    let first = session.connect()?.into_mcp()?;
+    let paths = session.paths()?;
+    let connect = move || Client::connect(&paths.socket)?.into_mcp();
+    let over = Arc::new(Bell::new().map_err(failed)?);
+    let mut bridge = Bridge { connect: Box::new(connect), over, waiting: Arc::default(), link: None };
+    bridge.take_up(first).map_err(failed)?;
+    bridge.run().map_err(failed)?;
+    Ok(OK)
+}
+
+fn failed(error: io::Error) -> Failure {
+    Failure::Client(ClientError::Broken(error))
+}
+
+/// Ids of requests that the daemon has and has not answered, as JSON.
+type Waiting = Arc<Mutex<HashMap<String, ()>>>;
+
+struct Bridge {
+    connect: Box<dyn Fn() -> Result<(UnixStream, Vec<u8>), ClientError>>,
+    /// Rung when nobody reads what is written any more.
+    over: Arc<Bell>,
+    waiting: Waiting,
+    link: Option<Link>,
+}
+
+/// A connection to the daemon, and the thread that carries what comes from it.
+struct Link {
+    stream: UnixStream,
+    carrying: Joined<()>,
+}
+
+/// What a line is, as far as a bridge needs to know.
+#[derive(Deserialize)]
+struct Glance<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(default)]
+    method: Option<&'a RawValue>,
+}
+
+impl Bridge {
+    /// Until there is no more input, or nobody reads the output.
+    fn run(&mut self) -> io::Result<()> {
+        let mut input = Vec::new();
+        loop {
+            if !self.wait()? {
+                break;
+            }
+            let old = input.len();
+            input.resize(old + READ_BYTES, 0);
+            let read = io::stdin().lock().read(&mut input[old..]);
+            input.truncate(old + read.as_ref().copied().unwrap_or(0));
+            match read {
+                Ok(0) => {
+                    self.carry(&input);
+                    break;
+                }
+                Ok(_) => {
+                    let whole = input.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+                    self.carry(&input[..whole]);
+                    input.drain(..whole);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            if input.len() > LINE_BYTES_MAX {
+                answer(None, &format!("a line may have {LINE_BYTES_MAX} bytes"))?;
+                break;
+            }
+        }
+        if let Some(link) = self.link.take() {
+            let _ = link.stream.shutdown(Shutdown::Write);
+            drop(link.carrying);
+        }
+        Ok(())
+    }
+
+    /// Until there is input; false when there is nobody left to answer to.
+    fn wait(&self) -> io::Result<bool> {
+        let stdin = io::stdin();
+        loop {
+            let mut fds = [PollFd::new(&stdin, PollFlags::IN), PollFd::new(&*self.over, PollFlags::IN)];
+            match poll(&mut fds, None) {
+                Ok(_) if !fds[1].revents().is_empty() => return Ok(false),
+                Ok(_) if !fds[0].revents().is_empty() => return Ok(true),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Carries whole lines to the daemon; what it cannot get is answered here.
+    fn carry(&mut self, lines: &[u8]) {
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+            let glance: Option<Glance<'_>> = serde_json::from_slice(line).ok();
+            let id = glance.filter(|it| it.method.is_some()).and_then(|it| it.id).map(|id| id.get().to_owned());
+            if let Some(id) = &id {
+                self.waiting.lock().insert(id.clone(), ());
+            }
+            if let Err(why) = self.send(line)
+                && let Some(id) = id
+                && self.waiting.lock().remove(&id).is_some()
+                && answer(Some(&id), &why).is_err()
+            {
+                self.over.ring();
+            }
+        }
+    }
+
+    fn send(&mut self, line: &[u8]) -> Result<(), String> {
+        if self.link.as_ref().is_none_or(|link| link.carrying.is_finished()) {
+            self.link = None;
+            let found = (self.connect)().map_err(|error| Failure::from(error).to_string())?;
+            self.take_up(found).map_err(|error| error.to_string())?;
+        }
+        let Some(link) = &self.link else { return Err("there is no daemon".to_owned()) };
+        let line = [line, b"\n"].concat();
+        (&link.stream).write_all(&line).map_err(|error| format!("the daemon has gone: {error}"))
+    }
+
+    fn take_up(&mut self, (stream, early): (UnixStream, Vec<u8>)) -> io::Result<()> {
+        let from = stream.try_clone()?;
+        let (waiting, over) = (Arc::clone(&self.waiting), Arc::clone(&self.over));
+        let carrying = Joined::spawn("mcp-out", move || {
+            if carry_back(from, early, &waiting).is_err() {
+                over.ring();
+            }
+        })?;
+        self.link = Some(Link { stream, carrying });
+        Ok(())
+    }
+}
+
+/// Carries what the daemon says, and when it has gone answers those who wait in vain.
+///
+/// # Errors
+/// Nobody reads it.
+fn carry_back(mut from: UnixStream, early: Vec<u8>, waiting: &Waiting) -> io::Result<()> {
+    let mut buffer = early;
+    loop {
+        let whole = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if whole > 0 {
+            for line in buffer[..whole].split(|byte| *byte == b'\n') {
+                let glance: Option<Glance<'_>> = serde_json::from_slice(line).ok();
+                if let Some(id) = glance.filter(|it| it.method.is_none()).and_then(|it| it.id) {
+                    waiting.lock().remove(id.get());
+                }
+            }
+            write(&buffer[..whole])?;
+            buffer.drain(..whole);
+        }
+        let old = buffer.len();
+        buffer.resize(old + READ_BYTES, 0);
+        let read = from.read(&mut buffer[old..]);
+        buffer.truncate(old + read.as_ref().copied().unwrap_or(0));
+        match read {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    let lost: Vec<String> = waiting.lock().drain().map(|(id, ())| id).collect();
+    let why = "the daemon has gone; what it had accepted it goes on with when it is started again";
+    lost.iter().try_for_each(|id| answer(Some(id), why))
+}
+
+fn answer(id: Option<&str>, why: &str) -> io::Result<()> {
+    let (id, why) = (id.unwrap_or("null"), serde_json::Value::from(why));
+    write(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":{LOST},\"message\":{why}}}}}\n").as_bytes())
+}
+
+fn write(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
