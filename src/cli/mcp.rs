@@ -1,11 +1,12 @@
 //! `mcp`: a server of the Model Context Protocol on standard input and output, for agents. It only carries lines to the daemon
 //! and back; when the daemon goes, it says so to whoever waits, and looks for it again with the next line.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use parking_lot::Mutex;
@@ -40,7 +41,8 @@ pub(super) fn run(_: Mcp, session: &mut Session) -> Outcome {
     let paths = session.paths()?;
     let connect = move || Client::connect(&paths.socket)?.into_mcp();
     let over = Arc::new(Bell::new().map_err(failed)?);
-    let mut bridge = Bridge { connect: Box::new(connect), over, waiting: Arc::default(), link: None };
+    let mut bridge =
+        Bridge { connect: Box::new(connect), over, waiting: Arc::default(), has_ended: Arc::default(), link: None };
     bridge.take_up(first).map_err(failed)?;
     bridge.run().map_err(failed)?;
     Ok(OK)
@@ -51,13 +53,15 @@ fn failed(error: io::Error) -> Failure {
 }
 
 /// Ids of requests that the daemon has and has not answered, as JSON.
-type Waiting = Arc<Mutex<HashMap<String, ()>>>;
+type Waiting = Arc<Mutex<HashSet<String>>>;
 
 struct Bridge {
     connect: Box<dyn Fn() -> Result<(UnixStream, Vec<u8>), ClientError>>,
     /// Rung when nobody reads what is written any more.
     over: Arc<Bell>,
     waiting: Waiting,
+    /// There is no more input.
+    has_ended: Arc<AtomicBool>,
     link: Option<Link>,
 }
 
@@ -74,6 +78,23 @@ struct Glance<'a> {
     id: Option<&'a RawValue>,
     #[serde(default)]
     method: Option<&'a RawValue>,
+    #[serde(default)]
+    params: Option<Given<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Given<'a> {
+    /// Of a request that is given up.
+    #[serde(borrow, rename = "requestId")]
+    request_id: Option<&'a RawValue>,
+}
+
+impl Glance<'_> {
+    /// The id of the request that this gives up.
+    fn given_up(&self) -> Option<&str> {
+        let is_it = self.method.is_some_and(|method| method.get() == r#""notifications/cancelled""#);
+        self.params.as_ref().filter(|_| is_it)?.request_id.map(RawValue::get)
+    }
 }
 
 impl Bridge {
@@ -106,6 +127,8 @@ impl Bridge {
                 break;
             }
         }
+        // What is answered from here on is what the daemon still answers.
+        self.has_ended.store(true, Ordering::Release);
         if let Some(link) = self.link.take() {
             let _ = link.stream.shutdown(Shutdown::Write);
             drop(link.carrying);
@@ -131,13 +154,17 @@ impl Bridge {
     fn carry(&mut self, lines: &[u8]) {
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
             let glance: Option<Glance<'_>> = serde_json::from_slice(line).ok();
-            let id = glance.filter(|it| it.method.is_some()).and_then(|it| it.id).map(|id| id.get().to_owned());
+            let glance = glance.filter(|it| it.method.is_some());
+            if let Some(id) = glance.as_ref().and_then(Glance::given_up) {
+                self.waiting.lock().remove(id);
+            }
+            let id = glance.and_then(|it| it.id).map(|id| id.get().to_owned());
             if let Some(id) = &id {
-                self.waiting.lock().insert(id.clone(), ());
+                self.waiting.lock().insert(id.clone());
             }
             if let Err(why) = self.send(line)
                 && let Some(id) = id
-                && self.waiting.lock().remove(&id).is_some()
+                && self.waiting.lock().remove(&id)
                 && answer(Some(&id), &why).is_err()
             {
                 self.over.ring();
@@ -159,8 +186,9 @@ impl Bridge {
     fn take_up(&mut self, (stream, early): (UnixStream, Vec<u8>)) -> io::Result<()> {
         let from = stream.try_clone()?;
         let (waiting, over) = (Arc::clone(&self.waiting), Arc::clone(&self.over));
+        let has_ended = Arc::clone(&self.has_ended);
         let carrying = Joined::spawn("mcp-out", move || {
-            if carry_back(from, early, &waiting).is_err() {
+            if carry_back(from, early, &waiting, &has_ended).is_err() {
                 over.ring();
             }
         })?;
@@ -173,7 +201,7 @@ impl Bridge {
 ///
 /// # Errors
 /// Nobody reads it.
-fn carry_back(mut from: UnixStream, early: Vec<u8>, waiting: &Waiting) -> io::Result<()> {
+fn carry_back(mut from: UnixStream, early: Vec<u8>, waiting: &Waiting, has_ended: &AtomicBool) -> io::Result<()> {
     let mut buffer = early;
     loop {
         let whole = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -198,7 +226,10 @@ fn carry_back(mut from: UnixStream, early: Vec<u8>, waiting: &Waiting) -> io::Re
             Err(_) => break,
         }
     }
-    let lost: Vec<String> = waiting.lock().drain().map(|(id, ())| id).collect();
+    if has_ended.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    let lost: Vec<String> = waiting.lock().drain().collect();
     let why = "the daemon has gone; what it had accepted it goes on with when it is started again";
     lost.iter().try_for_each(|id| answer(Some(id), why))
 }

@@ -13,6 +13,7 @@ mod faults;
 mod foreign;
 mod kill9;
 mod library;
+mod mcp;
 mod messages;
 mod monitor;
 #[cfg(feature = "otlp")]
