@@ -22,7 +22,7 @@ pub struct Translator {
 #[derive(Debug)]
 pub enum Meaning {
     /// Something for the hub.
-    Command(Command),
+    Command(Box<Command>),
     /// Something that is only looked up; see [`Translator::read`].
     Read,
     /// There is an id to be looked up first: ask again with a reader.
@@ -52,7 +52,7 @@ impl Translator {
         if matches!(ids, Ids::Without { missed: true }) {
             return Ok(Meaning::Unresolved);
         }
-        Ok(meant?.map_or(Meaning::Read, Meaning::Command))
+        Ok(meant?.map_or(Meaning::Read, |command| Meaning::Command(Box::new(command))))
     }
 
     /// The command that a request stands for; `None` when it is a read.
@@ -65,7 +65,7 @@ impl Translator {
     /// # Errors
     /// It is not there, the arguments are wrong, or the store cannot be read.
     pub fn read(&self, request: &Request, reader: &mut dyn Reader) -> Result<Value, Refusal> {
-        value(&*reads::answer(request, reader)?)
+        value(&reads::answer(request, reader)?)
     }
 
     /// The hub's answer as the control socket shows it.
@@ -73,7 +73,7 @@ impl Translator {
     /// # Errors
     /// It is one that needs more than itself to be shown: of `poll.status`, `upstream.metrics` or `workflow.wait`.
     pub fn shown(&self, reply: Reply) -> Result<Value, Refusal> {
-        value(&*replies::show_alone(reply)?)
+        value(&replies::show_alone(reply)?)
     }
 }
 

@@ -18,8 +18,8 @@ pub(super) struct Desk {
 
 /// What a request has come to, once its ids are known.
 pub(super) enum Meant {
-    Command(Command),
-    Read(Request),
+    Command(Box<Command>),
+    Read(Box<Request>),
 }
 
 impl Desk {
@@ -36,7 +36,7 @@ impl Desk {
         let desk = self.clone();
         self.meaning(request, move |meant| match meant {
             Ok(Meant::Command(command)) => {
-                Step::ask(command, move |outcome| then(outcome.and_then(|reply| desk.translator.shown(reply))))
+                Step::ask(*command, move |outcome| then(outcome.and_then(|reply| desk.translator.shown(reply))))
             }
             Ok(Meant::Read(request)) => Step::look(move |reader| then(desk.translator.read(&request, reader))),
             Err(refusal) => then(Err(refusal)),
@@ -50,7 +50,7 @@ impl Desk {
         then: impl FnOnce(Result<Command, Refusal>) -> Step + Send + 'static,
     ) -> Step {
         self.meaning(request, move |meant| match meant {
-            Ok(Meant::Command(command)) => then(Ok(command)),
+            Ok(Meant::Command(command)) => then(Ok(*command)),
             Ok(Meant::Read(request)) => {
                 then(Err(Refusal::new(Code::Internal, format!("{} is no command", request.command()))))
             }
@@ -62,7 +62,7 @@ impl Desk {
     fn meaning(&self, request: Request, then: impl FnOnce(Result<Meant, Refusal>) -> Step + Send + 'static) -> Step {
         match self.translator.meaning(&request, None) {
             Ok(Meaning::Command(command)) => then(Ok(Meant::Command(command))),
-            Ok(Meaning::Read) => then(Ok(Meant::Read(request))),
+            Ok(Meaning::Read) => then(Ok(Meant::Read(Box::new(request)))),
             Err(refusal) => then(Err(refusal)),
             Ok(Meaning::Unresolved) => {
                 let desk = self.clone();
@@ -74,7 +74,7 @@ impl Desk {
     fn resolved(&self, request: Request, reader: &mut dyn Reader) -> Result<Meant, Refusal> {
         match self.translator.meaning(&request, Some(reader))? {
             Meaning::Command(command) => Ok(Meant::Command(command)),
-            Meaning::Read => Ok(Meant::Read(request)),
+            Meaning::Read => Ok(Meant::Read(Box::new(request))),
             Meaning::Unresolved => Err(Refusal::new(Code::Internal, "an id is not found out in spite of a reader")),
         }
     }

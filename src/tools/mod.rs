@@ -14,6 +14,8 @@ mod resources;
 mod run;
 mod schemas;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod upstreams;
 mod workflows;
 

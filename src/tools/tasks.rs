@@ -162,7 +162,7 @@ fn cancel_task() -> Tool {
         title: "Cancel a task",
         description: "\
 Cancels a task: one that waits at once, one that runs as soon as its process has ended; its status in the answer says which. \
-One that has ended already is refused with the code conflict.",
+One that is completed or has failed is refused with the code conflict.",
         input: schemas::arguments(vec![("task_id", schemas::task_id())], &["task_id"]),
         output: Some(schemas::answer(
             vec![

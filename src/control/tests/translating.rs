@@ -15,16 +15,23 @@ fn cancel(id: &str) -> Request {
     Request::TaskCancel(wire::TaskId { task_id: id.to_owned() })
 }
 
+fn commanded(meaning: Meaning) -> Command {
+    match meaning {
+        Meaning::Command(command) => *command,
+        other => panic!("no command: {other:?}"),
+    }
+}
+
 #[test]
 fn a_short_id_needs_a_reader_and_a_whole_one_does_not() {
     let translator = translator();
     let whole = "0190c0de-0000-7000-8000-000000000001";
     let meaning = translator.meaning(&cancel(whole), None).unwrap();
-    assert!(matches!(&meaning, Meaning::Command(Command::CancelTask { id }) if id.as_str() == whole), "{meaning:?}");
+    assert_eq!(commanded(meaning), Command::CancelTask { id: TaskId::new(whole) });
     assert!(matches!(translator.meaning(&cancel("short"), None), Ok(Meaning::Unresolved)));
     let mut store = FakeStore::default();
     let meaning = translator.meaning(&cancel("short"), Some(&mut store)).unwrap();
-    assert!(matches!(&meaning, Meaning::Command(Command::CancelTask { id }) if *id == TaskId::new("short")));
+    assert_eq!(commanded(meaning), Command::CancelTask { id: TaskId::new("short") });
     let refused = translator.meaning(&cancel("many"), Some(&mut store)).unwrap_err();
     assert_eq!(refused.code, Code::NotFound);
 }

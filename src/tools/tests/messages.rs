@@ -1,0 +1,156 @@
+//! Messages between modules, and asking one.
+
+use super::house::Calling;
+use super::*;
+use crate::control::wire::{self, Request};
+use crate::model::hub::Stop;
+use crate::model::task::Ending;
+use std::time::Duration;
+
+fn modules(house: &mut House) {
+    let directory = house.directory.path().display().to_string();
+    for name in ["a", "b"] {
+        let add = wire::ModuleAdd { name: name.to_owned(), directory: directory.clone() };
+        house.control(&Request::ModuleAdd(add));
+    }
+}
+
+fn sent(house: &mut House) -> Value {
+    modules(house);
+    house
+        .answer("send_message", json!({"from": "a", "to": "b", "content": "Which port?", "metadata": {"urgent": true}}))
+}
+
+#[test]
+fn a_message_is_sent_read_listed_and_answered() {
+    let mut house = House::new();
+    let sent = sent(&mut house);
+    assert_eq!(sent["status"], "pending");
+    let id = sent["message_id"].as_str().unwrap();
+    let read = house.answer("get_message", json!({"message_id": &id[id.len() - 8..]}));
+    assert_eq!((&read["message_id"], &read["message"]["content"]), (&json!(id), &json!("Which port?")));
+    assert_eq!(
+        (&read["message"]["target_module"], &read["message"]["metadata"]["urgent"]),
+        (&json!("b"), &json!(true))
+    );
+    let waiting = house.answer("list_messages", json!({"status": "pending", "module": "a"}));
+    assert_eq!((&waiting["messages_count"], &waiting["next"]), (&json!(1), &Value::Null));
+    let reply = house.answer("reply_to_message", json!({"message_id": id, "content": "8690"}));
+    assert_eq!((&reply["thread_id"], &reply["status"]), (&sent["thread_id"], &json!("complete")));
+    let thread = house.answer("list_messages", json!({"thread_id": sent["thread_id"], "limit": 1}));
+    assert_eq!((&thread["messages"][0]["content"], thread["next"].is_i64()), (&json!("8690"), true));
+    let rest = house.answer("list_messages", json!({"thread_id": sent["thread_id"], "before": thread["next"]}));
+    assert_eq!(rest["messages"][0]["message_id"], id);
+    let again = failure(&house.outcome("reply_to_message", json!({"message_id": id, "content": "8691"})));
+    assert_eq!((&again["code"], &again["message_id"]), (&json!("conflict"), &json!(id)));
+}
+
+#[test]
+fn whoever_waits_for_a_message_gets_the_reply() {
+    let mut house = House::new();
+    let sent = sent(&mut house);
+    let id = sent["message_id"].as_str().unwrap();
+    let mut calling = house.call("wait_for_message", json!({"message_id": id, "timeout": 60}));
+    assert!(!calling.is_over());
+    let reply = house.answer("reply_to_message", json!({"message_id": id, "content": "8690"}));
+    house.go_on(&mut calling);
+    let waited = house.answered("wait_for_message", &calling.outcome());
+    assert_eq!((&waited["status"], &waited["message"]["status"]), (&json!("complete"), &json!("complete")));
+    assert_eq!((&waited["reply"]["content"], &waited["reply"]["message_id"]), (&json!("8690"), &reply["message_id"]));
+    // It is final already: at once.
+    assert_eq!(house.answer("wait_for_message", json!({"message_id": id}))["reply"]["content"], "8690");
+}
+
+#[test]
+fn a_wait_ends_when_its_time_is_up_and_the_message_goes_on() {
+    let mut house = House::new();
+    let sent = sent(&mut house);
+    let mut calling = house.call("wait_for_message", json!({"message_id": sent["message_id"], "timeout": 60}));
+    house.pass(Duration::from_secs(61));
+    house.go_on(&mut calling);
+    let outcome = calling.outcome();
+    let result = complete(&outcome);
+    // The watch that the wait had made may have expired before the wait did.
+    if result.get("isError").is_some() {
+        assert_eq!(failure(&outcome)["code"], "timed_out");
+    } else {
+        assert_eq!(house.answered("wait_for_message", &outcome)["status"], "expired");
+    }
+    let read = house.answer("get_message", json!({"message_id": sent["message_id"]}));
+    assert_eq!(read["message"]["status"], "pending");
+}
+
+fn ask(house: &mut House, more: Value) -> Calling {
+    modules(house);
+    let mut arguments = json!({"from": "a", "to": "b", "prompt": "Which port?"});
+    arguments.as_object_mut().unwrap().extend(object(more));
+    house.call("ask_module", arguments)
+}
+
+#[test]
+fn a_module_that_is_asked_answers() {
+    let mut house = House::new();
+    let mut calling = ask(&mut house, json!({"pool_id": "local"}));
+    assert!(!calling.is_over());
+    house.end_first(Ending::Succeeded, "8690");
+    house.go_on(&mut calling);
+    let answer = house.answered("ask_module", &calling.outcome());
+    assert_eq!((&answer["content"], &answer["final_status"]), (&json!("8690"), &json!("complete")));
+    let waited = house.answer("wait_for_message", json!({"message_id": answer["question_msg_id"]}));
+    assert_eq!(waited["reply"]["message_id"], answer["response_msg_id"]);
+}
+
+#[test]
+fn a_module_that_cannot_answer_says_why() {
+    let mut house = House::new();
+    let mut calling = ask(&mut house, json!({}));
+    house.end_first(Ending::NotStarted, "`claude` is not on PATH");
+    house.go_on(&mut calling);
+    let said = failure(&calling.outcome());
+    assert_eq!((&said["error"], &said["final_status"]), (&json!("`claude` is not on PATH"), &json!("failed")));
+    assert!(said["task_id"].is_string() && said["question_msg_id"].is_string(), "{said}");
+}
+
+#[test]
+fn an_ask_that_takes_too_long_goes_on_and_says_how_to_wait() {
+    let mut house = House::new();
+    let mut calling = ask(&mut house, json!({"timeout": 30}));
+    house.pass(Duration::from_secs(31));
+    house.go_on(&mut calling);
+    let said = failure(&calling.outcome());
+    assert_eq!((&said["code"], &said["final_status"]), (&json!("timed_out"), &json!("expired")));
+    assert!(said["next"].as_str().unwrap().contains("wait_for_message"), "{said}");
+    assert!(house.cancels.is_empty());
+}
+
+#[test]
+fn giving_up_an_ask_ends_its_task() {
+    let mut house = House::new();
+    let mut calling = ask(&mut house, json!({}));
+    house.give_up(&mut calling);
+    assert!(matches!(house.cancels.as_slice(), [cancel] if cancel.stop == Stop::Cancelled), "{:?}", house.cancels);
+}
+
+#[test]
+fn a_list_of_long_messages_goes_on_before_it_is_too_long() {
+    let mut house = House::new();
+    modules(&mut house);
+    let content = "x".repeat(1 << 20);
+    for _ in 0..5 {
+        house.answer("send_message", json!({"from": "a", "to": "b", "content": content}));
+    }
+    let (mut found, mut lists, mut before) = (0, 0, Value::Null);
+    loop {
+        let list = house.answer("list_messages", json!({"before": before}));
+        assert!(list.to_string().len() < 4 << 20);
+        (found, lists) = (found + list["messages_count"].as_u64().unwrap(), lists + 1);
+        before = list["next"].clone();
+        if before.is_null() {
+            break;
+        }
+    }
+    assert_eq!((found, lists), (5, 2));
+    let said =
+        failure(&house.outcome("send_message", json!({"from": "a", "to": "b", "content": format!("{content}x")})));
+    assert_eq!(said["code"], "too_large");
+}

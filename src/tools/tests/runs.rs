@@ -1,0 +1,149 @@
+//! Prompts that are worked on while the call waits.
+
+use super::house::Calling;
+use super::*;
+use crate::mcp::server::Progress;
+use crate::model::hub::Stop;
+use crate::model::task::Ending;
+use std::time::Duration;
+
+fn execute(house: &mut House, more: Value) -> Calling {
+    let mut arguments = json!({"pool_id": "local", "prompt": "Count."});
+    arguments.as_object_mut().unwrap().extend(object(more));
+    house.call("execute_on_pool", arguments)
+}
+
+fn done(told: &[Progress]) -> Vec<u64> {
+    told.iter().map(|progress| progress.done).collect()
+}
+
+#[test]
+fn the_result_comes_back_with_who_ran_it() {
+    let mut house = House::new();
+    let mut calling = execute(&mut house, json!({"context": {"repo": "/", "why": "trial"}}));
+    assert!(!calling.is_over());
+    let id = house.runs[0].id.to_string();
+    let task = house.answer("get_task", json!({"task_id": id}))["task"].clone();
+    assert_eq!((&task["dir"], &task["context"]["why"]), (&json!("/"), &json!("trial")));
+    house.end_first(Ending::Succeeded, "four");
+    house.go_on(&mut calling);
+    let answer = house.answered("execute_on_pool", &calling.outcome());
+    assert_eq!((&answer["result"], &answer["task_id"]), (&json!("four"), &json!(id)));
+    assert_eq!((&answer["worker_id"], &answer["pool_id"]), (&json!("local-worker-0"), &json!("local")));
+    assert_eq!((&answer["exit_code"], &answer["usage"]["turns"]), (&json!(0), &json!(3)));
+}
+
+#[test]
+fn a_failing_task_says_why_and_where_its_output_is() {
+    let mut house = House::new();
+    let mut calling = execute(&mut house, json!({}));
+    let id = house.runs[0].id.to_string();
+    house.end_first(Ending::Failed, "it exited with 7");
+    house.go_on(&mut calling);
+    let said = failure(&calling.outcome());
+    assert_eq!(
+        (&said["error"], &said["task_id"], &said["exit_code"]),
+        (&json!("it exited with 7"), &json!(id), &json!(7))
+    );
+    assert_eq!((&said["reason"], &said["status"]), (&json!("error"), &json!("failed")));
+    assert_eq!(said["log"], format!("claude-comms task log {id} --stderr"));
+}
+
+#[test]
+fn a_task_that_runs_too_long_has_failed() {
+    let mut house = House::new();
+    let mut calling = execute(&mut house, json!({"timeout": 5}));
+    assert_eq!(house.runs[0].timeout, Duration::from_secs(5));
+    house.pass(Duration::from_secs(6));
+    house.go_on(&mut calling);
+    assert!(!calling.is_over(), "it runs, and its own time is its worker's to keep");
+    house.end_first(Ending::TimedOut, "it took longer than 5 s");
+    house.go_on(&mut calling);
+    let said = failure(&calling.outcome());
+    assert_eq!((&said["reason"], &said["status"]), (&json!("timeout"), &json!("failed")));
+}
+
+#[test]
+fn a_task_that_no_worker_takes_in_time_is_cancelled() {
+    let mut house = House::new();
+    let busy: Vec<Calling> = (0..3).map(|_| execute(&mut house, json!({}))).collect();
+    // Echo workers claim ahead; these are full.
+    house.control(&crate::control::wire::Request::PoolPause(crate::control::wire::PoolId { pool_id: "local".into() }));
+    let mut calling = execute(&mut house, json!({"timeout": 5}));
+    house.pass(Duration::from_secs(4));
+    house.go_on(&mut calling);
+    assert!(!calling.is_over());
+    house.pass(Duration::from_secs(2));
+    house.go_on(&mut calling);
+    let said = failure(&calling.outcome());
+    assert_eq!(said["error"], "no worker was free within 5 s; the task was cancelled");
+    assert_eq!((&said["status"], said.get("log")), (&json!("cancelled"), None));
+    assert_eq!(house.answer("list_tasks", json!({"status": "running"}))["tasks_count"], 3);
+    drop(busy);
+}
+
+#[test]
+fn progress_is_told_as_the_output_grows_and_the_end_at_once() {
+    let mut house = House::new();
+    let mut calling = execute(&mut house, json!({}));
+    let run = house.runs[0].clone();
+    assert_eq!(done(&calling.told), [0]);
+    assert!(calling.told[0].message.as_ref().unwrap().contains("waits for a worker of pool local"));
+    house.write(&run, 10);
+    house.go_on(&mut calling);
+    assert_eq!(done(&calling.told), [0, 10]);
+    assert!(calling.told[1].message.as_ref().unwrap().contains("runs on local-worker-0, 10 bytes"));
+    // For a while nothing more is told, however much is written.
+    house.write(&run, 20);
+    house.go_on(&mut calling);
+    house.write(&run, 30);
+    house.go_on(&mut calling);
+    assert_eq!(done(&calling.told), [0, 10]);
+    house.pass(Duration::from_secs(1));
+    house.go_on(&mut calling);
+    assert_eq!(done(&calling.told), [0, 10, 30]);
+    // The end comes while it is quiet.
+    house.end_first(Ending::Succeeded, "four");
+    house.go_on(&mut calling);
+    assert!(calling.is_over());
+}
+
+#[test]
+fn nobody_looks_again_and_again_while_nothing_is_written() {
+    let mut house = House::new();
+    let mut calling = execute(&mut house, json!({}));
+    for _ in 0..10 {
+        house.pass(Duration::from_secs(60));
+        house.go_on(&mut calling);
+    }
+    assert_eq!(done(&calling.told), [0]);
+    assert!(!calling.is_over());
+}
+
+#[test]
+fn giving_up_ends_what_runs_and_what_waits() {
+    let mut house = House::new();
+    let mut calling = execute(&mut house, json!({}));
+    house.give_up(&mut calling);
+    let run = house.runs[0].clone();
+    assert!(
+        matches!(house.cancels.as_slice(), [cancel] if cancel.token == run.token && cancel.stop == Stop::Cancelled)
+    );
+    house.end(&run, Ending::Cancelled, "cancelled");
+    assert_eq!(house.answer("get_task", json!({"task_id": run.id.as_str()}))["task"]["status"], "cancelled");
+}
+
+#[test]
+fn a_route_names_the_pool_and_how_it_was_chosen() {
+    let mut house = House::new();
+    house.answer("create_pool", json!({"pool_id": "other", "executor": "echo", "group": "g"}));
+    let mut calling = house.call("route_to_pool", json!({"prompt": "p", "selector": "round_robin", "group": "g"}));
+    house.end_first(Ending::Succeeded, "yes");
+    house.go_on(&mut calling);
+    let answer = house.answered("route_to_pool", &calling.outcome());
+    assert_eq!((&answer["pool_id"], &answer["strategy"]), (&json!("other"), &json!("round_robin")));
+    let mut calling = house.call("route_to_pool", json!({"prompt": "p"}));
+    house.end_first(Ending::Failed, "no");
+    house.go_on(&mut calling);
+    assert_eq!(failure(&calling.outcome())["strategy"], "least_loaded");
+}
