@@ -55,8 +55,11 @@ fn failed(error: io::Error) -> Failure {
 /// Ids of requests that the daemon has and has not answered, as JSON.
 type Waiting = Arc<Mutex<HashSet<String>>>;
 
+/// A way to the daemon, with what has come on it already.
+type Found = Result<(UnixStream, Vec<u8>), ClientError>;
+
 struct Bridge {
-    connect: Box<dyn Fn() -> Result<(UnixStream, Vec<u8>), ClientError>>,
+    connect: Box<dyn Fn() -> Found>,
     /// Rung when nobody reads what is written any more.
     over: Arc<Bell>,
     waiting: Waiting,

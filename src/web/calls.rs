@@ -3,7 +3,7 @@
 use super::wake::Alarm;
 use crate::clock::Tick;
 use crate::mcp::protocol::{Era, RpcError, code};
-use crate::mcp::server::{After, Answer, Engine, Outcome, Request, Step};
+use crate::mcp::server::{After, Answer, Engine, Look, Outcome, Request, Step};
 use crate::model::command::{Command, Refusal, Reply};
 use crate::ports::{self, Asker, ReadError, Reader};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -21,8 +21,6 @@ const REPLIES_MAX: usize = 2 * CALLS_MAX;
 const CLIENT_MIN: u64 = 1 << 62;
 /// The error of a server that takes no more for now.
 const BUSY: i64 = -32_000;
-
-type Look = Box<dyn FnOnce(&mut dyn Reader) -> Step + Send>;
 
 /// Tells a call apart from all others of this daemon's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ use super::request::Fault;
 use super::snapshot::{self, Stand, Wanted};
 use crate::clock::Clock;
 use crate::feed::{Feed, Filter};
-use crate::mcp::server::Step;
+use crate::mcp::server::{Look, Step};
 use crate::model::alert::Alert;
 use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::model::event::Publication;
@@ -47,7 +47,7 @@ pub(super) enum Job {
     },
     Query(Query),
     /// A step of a request of MCP.
-    Look(Call, Box<dyn FnOnce(&mut dyn Reader) -> Step + Send>),
+    Look(Call, Look),
     Publish(Publication),
     /// The text for Prometheus.
     Metrics,

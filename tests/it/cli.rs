@@ -103,6 +103,7 @@ fn every_verb_without_a_daemon_is_3() {
             ["workflow", "run"] => &["-"],
             ["monitor", "dashboard"] => &["--once", "--port", "1", "--akosha-port", "1"],
             ["monitor", _] => &["id", "--once", "--port", "1"],
+            ["mcp"] => &[],
             [_, "list" | "tail" | "metrics"] | ["poll", "status"] => &[],
             _ => &["id"],
         };

@@ -19,4 +19,4 @@ pub use context::{Context, May, Via};
 pub use engine::{Engine, FOLLOWED_MAX, Listening, Request, Taken, fleeting};
 pub use message::Id;
 pub use offer::{Argument, Card, Effect, Offer, Prompt, Template, Tool};
-pub use step::{After, Order, Progress, Question, Step, tool_failure, tool_result};
+pub use step::{After, Look, Order, Progress, Question, Step, tool_failure, tool_result};

@@ -36,7 +36,8 @@ pub enum Order {
 
 /// What follows something.
 pub type After<T> = Box<dyn FnOnce(T) -> Step + Send>;
-type Look = Box<dyn FnOnce(&mut dyn Reader) -> Step + Send>;
+/// A look into the store, and what follows it.
+pub type Look = Box<dyn FnOnce(&mut dyn Reader) -> Step + Send>;
 
 /// What comes next.
 pub enum Step {
