@@ -227,7 +227,7 @@ look with get_message.",
             ],
             &[],
         )),
-        effect: Effect::Reads,
+        effect: Effect::Adds { again: true },
         open_world: false,
         waits: true,
     }
