@@ -8,6 +8,8 @@ mod page;
 mod socket;
 #[path = "man/source.rs"]
 mod source;
+#[path = "man/tools.rs"]
+mod tools;
 #[path = "man/units.rs"]
 mod units;
 

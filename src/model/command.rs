@@ -10,7 +10,7 @@ use super::pool::{PoolRow, PoolView};
 use super::scaling::Rule;
 use super::task::{OnCrash, Task, TaskInput, TaskResult};
 use super::upstream::{Upstream, UpstreamRow};
-use super::watch::Watch;
+use super::watch::{Watch, status_of_task};
 use super::workflow::{RunWorkflow, WorkflowStatus};
 use crate::clock::Timestamp;
 use std::sync::Arc;
@@ -373,6 +373,19 @@ pub struct Answer {
     pub content: Option<Arc<str>>,
     pub error: Option<Arc<str>>,
     pub status: Status,
+}
+
+impl Answer {
+    /// As it is once the task that answers has ended.
+    #[must_use]
+    pub fn ended(mut self, task: &Task, outcome: &TaskResult) -> Answer {
+        self.status = status_of_task(task.status);
+        match self.status {
+            Status::Complete => self.content.clone_from(&outcome.result),
+            _ => self.error.clone_from(&outcome.error),
+        }
+        self
+    }
 }
 
 /// The hub's share of `poll status`.

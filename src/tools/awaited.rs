@@ -12,134 +12,169 @@ use std::time::Duration;
 
 /// Between two words of progress. The end of the task is not kept waiting for it.
 const QUIET: Duration = Duration::from_millis(500);
+/// A client that hears nothing for longer may believe that nothing goes on.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
 
-/// What follows the end of the task.
+/// How long a task is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Until it has ended.
+    Endless,
+    /// It is cancelled if no worker has taken it by then; once it runs, its own time holds.
+    ToBegin(Duration),
+    /// Then the wait is over, and it goes on.
+    ToEnd(Duration),
+}
+
+/// What follows the end of the task, or of the wait.
 type Ended = Box<dyn FnOnce(Result<Box<TaskView>, Refusal>) -> Step + Send>;
 
 pub(super) struct Awaited {
     desk: Desk,
     id: TaskId,
-    /// When it is cancelled if it has not begun by then, and after how long that is.
-    begin_by: Option<(Tick, Duration)>,
-    /// Whether that has happened.
+    began: Tick,
+    patience: Patience,
+    /// Whether it is being cancelled because no worker took it.
     given_up: bool,
     seen: Seen,
-    /// Output that is told of at present, and that of the attempts before.
-    told_bytes: u64,
-    before_bytes: u64,
+    told_at: Tick,
     then: Ended,
 }
 
 impl Awaited {
-    /// Waits for the end of a task. `patience`: how long it may wait for a worker.
+    /// Waits for the end of a task.
     pub(super) fn start(
         desk: &Desk,
         id: TaskId,
         pool: &PoolId,
-        patience: Option<Duration>,
+        patience: Patience,
         then: impl FnOnce(Result<Box<TaskView>, Refusal>) -> Step + Send + 'static,
     ) -> Step {
-        let begin_by = patience.map(|patience| (desk.clock.tick().after(patience), patience));
+        let now = desk.clock.tick();
         let message = format!("task {id} waits for a worker of pool {pool}");
         let awaited = Awaited {
             desk: desk.clone(),
             id,
-            begin_by,
+            began: now,
+            patience,
             given_up: false,
             seen: Seen { attempt: None, written: Written::default() },
-            told_bytes: 0,
-            before_bytes: 0,
+            told_at: now,
             then: Box::new(then),
         };
-        Step::tell(Progress { done: 0, total: None, message: Some(message) }, move || awaited.wait(None))
+        Step::tell(Progress { done: 0, total: None, message: Some(message) }, move || awaited.wait())
     }
 
-    /// For its end; or for more output, unless it is to be quiet for a while.
-    fn wait(self, quiet: Option<Duration>) -> Step {
+    /// For its end, for more output unless something was told just now, and for the time at which something must be done.
+    fn wait(self) -> Step {
         let now = self.desk.clock.tick();
-        let until_given_up = self.begin_by.map(|(at, _)| now.until(at));
-        let timeout = [quiet, until_given_up].into_iter().flatten().min();
-        let beyond = quiet.is_none().then_some(self.seen);
-        let command = Command::WaitTask { id: self.id.clone(), timeout, beyond };
-        let abort = vec![Command::CancelTask { id: self.id.clone() }];
-        Step::ask_or_abort(command, abort, move |outcome| self.heard(outcome))
+        let quiet = now.until(self.told_at.after(QUIET));
+        let beyond = quiet.is_zero().then_some(self.seen);
+        let word = if quiet.is_zero() { now.until(self.told_at.after(SILENCE_MAX)) } else { quiet };
+        let timeout = self.deadline().map_or(word, |at| word.min(now.until(at)));
+        let command = Command::WaitTask { id: self.id.clone(), timeout: Some(timeout), beyond };
+        Step::ask_or_abort(command, self.abort(), move |outcome| self.heard(outcome))
+    }
+
+    fn deadline(&self) -> Option<Tick> {
+        match self.patience {
+            Patience::Endless => None,
+            Patience::ToBegin(wait) | Patience::ToEnd(wait) => Some(self.began.after(wait)),
+        }
+    }
+
+    fn abort(&self) -> Vec<Command> {
+        vec![Command::CancelTask { id: self.id.clone() }]
     }
 
     fn heard(self, outcome: Result<Reply, Refusal>) -> Step {
         match outcome {
             Ok(Reply::Task(view)) if view.task.status.is_final() => self.ended(view),
             Ok(Reply::Task(_)) => Step::look(move |reader| self.look(reader)),
-            Err(refusal) if refusal.code == Code::TimedOut => self.time_has_passed(),
+            Err(refusal) if refusal.code == Code::TimedOut => self.time_has_passed(refusal),
             Ok(other) => (self.then)(Err(unexpected(&other))),
             Err(refusal) => (self.then)(Err(refusal)),
         }
     }
 
     fn ended(self, mut view: Box<TaskView>) -> Step {
-        if let Some((_, patience)) = self.begin_by.filter(|_| self.given_up) {
-            let error = format!("no worker was free within {} s; the task was cancelled", patience.as_secs_f64());
+        if let Patience::ToBegin(wait) = self.patience
+            && self.given_up
+        {
+            let error = format!("no worker was free within {} s; the task was cancelled", wait.as_secs_f64());
             view.outcome.error = Some(error.into());
         }
         (self.then)(Ok(view))
     }
 
-    /// There is more output than there was.
+    fn time_has_passed(mut self, refusal: Refusal) -> Step {
+        let now = self.desk.clock.tick();
+        let is_late = self.deadline().is_some_and(|at| now >= at);
+        match self.patience {
+            Patience::ToEnd(_) if is_late => (self.then)(Err(refusal)),
+            Patience::ToBegin(_) if is_late => Step::look(move |reader| match reader.task(&self.id) {
+                Ok(Some(found)) if found.task.status == TaskStatus::Pending => self.give_up(),
+                Ok(_) => {
+                    self.patience = Patience::Endless;
+                    self.wait()
+                }
+                Err(error) => (self.then)(Err(error.into())),
+            }),
+            _ if now >= self.told_at.after(SILENCE_MAX) => Step::look(move |reader| self.look(reader)),
+            _ => self.wait(),
+        }
+    }
+
+    /// There is more output than there was, or nothing was told for long.
     fn look(mut self, reader: &mut dyn Reader) -> Step {
-        let (task, bytes) = match output(&self.id, reader) {
+        let (task, written) = match output(&self.id, reader) {
             Ok(found) => found,
             Err(refusal) => return (self.then)(Err(refusal)),
         };
-        if self.seen.attempt.is_some_and(|attempt| attempt != task.attempt) {
-            self.before_bytes = self.told_bytes;
-        }
-        self.seen = Seen { attempt: Some(task.attempt), written: bytes };
-        let total = self.before_bytes + bytes.stdout + bytes.stderr;
-        if total <= self.told_bytes {
-            return self.wait(Some(QUIET));
-        }
-        self.told_bytes = total;
-        let worker = task.worker_id().unwrap_or_default();
-        let message = format!("task {} runs on {worker}, {} bytes of output", self.id, total - self.before_bytes);
-        let progress = Progress { done: total, total: None, message: Some(message) };
-        Step::tell(progress, move || self.wait(Some(QUIET)))
-    }
-
-    /// A while is over, or the time in which it should have begun.
-    fn time_has_passed(mut self) -> Step {
         let now = self.desk.clock.tick();
-        if self.given_up || self.begin_by.is_none_or(|(at, _)| now < at) {
-            return self.wait(None);
-        }
-        Step::look(move |reader| match reader.task(&self.id) {
-            Ok(Some(found)) if found.task.status == TaskStatus::Pending => {
-                self.given_up = true;
-                Step::ask(Command::CancelTask { id: self.id.clone() }, move |outcome| self.cancelled(outcome))
-            }
-            Ok(_) => {
-                self.begin_by = None;
-                self.wait(None)
-            }
-            Err(error) => (self.then)(Err(error.into())),
-        })
+        // What is written beyond the log's own limit is not in the log; whoever waited for it would never wait.
+        let has_grown = self.seen.attempt != Some(task.attempt) || written.is_beyond(self.seen.written);
+        let is_full = !has_grown && now < self.told_at.after(SILENCE_MAX);
+        let never = Written { stdout: u64::MAX, stderr: u64::MAX };
+        self.seen = Seen { attempt: Some(task.attempt), written: if is_full { never } else { written } };
+        self.told_at = now;
+        let waited = self.began.until(now);
+        let message = format!(
+            "task {} {}, {} bytes of output, {} s",
+            self.id,
+            place(&task),
+            written.stdout + written.stderr,
+            waited.as_secs()
+        );
+        let done = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        Step::tell(Progress { done, total: None, message: Some(message) }, move || self.wait())
     }
 
-    fn cancelled(mut self, outcome: Result<Reply, Refusal>) -> Step {
-        match outcome {
+    /// No worker has taken it in time.
+    fn give_up(mut self) -> Step {
+        self.given_up = true;
+        Step::ask(Command::CancelTask { id: self.id.clone() }, move |outcome| match outcome {
             Ok(Reply::Task(view)) if view.task.status.is_final() => self.ended(view),
             // It has ended by itself just now.
             Err(refusal) if refusal.code == Code::Conflict => {
-                self.given_up = false;
-                self.begin_by = None;
-                self.wait(None)
+                self.patience = Patience::Endless;
+                self.wait_for_end()
             }
             // It had just begun, and is being ended.
             _ => self.wait_for_end(),
-        }
+        })
     }
 
     fn wait_for_end(self) -> Step {
         let command = Command::WaitTask { id: self.id.clone(), timeout: None, beyond: None };
-        Step::ask(command, move |outcome| self.heard(outcome))
+        Step::ask_or_abort(command, self.abort(), move |outcome| self.heard(outcome))
+    }
+}
+
+fn place(task: &Task) -> String {
+    match task.worker_id().filter(|_| task.status == TaskStatus::Running) {
+        Some(worker) => format!("runs on {worker}"),
+        None => format!("waits for a worker of pool {}", task.pool),
     }
 }
 

@@ -1,11 +1,11 @@
-//! Tools about messages: sending, answering, reading, waiting, and asking a module.
+//! Tools about messages: sending, answering, reading, and waiting for one.
 
 use super::Served;
-use super::desk::{Desk, answered, counted, refused, unexpected};
-use super::schemas::{self, list, text, text_or_null, whole};
+use super::desk::{Desk, answered, counted, refused};
+use super::schemas::{self, list, module, text, whole};
 use crate::control::wire::{self, Request};
 use crate::mcp::server::{Effect, Step, Tool};
-use crate::model::command::{Code, Command, Refusal, Reply};
+use crate::model::command::{Code, Refusal};
 use crate::model::limits;
 use crate::ports::Reader;
 use serde::Deserialize;
@@ -25,12 +25,7 @@ pub(super) fn tools(desk: &Desk) -> Vec<Served> {
         Served::new(get_message(), get),
         Served::new(list_messages(), all),
         Served::new(wait_for_message(timeout), wait),
-        Served::new(ask_module(timeout), ask),
     ]
-}
-
-fn module(about: &str) -> Value {
-    text(&format!("{about}: a module's name as list_modules has it, or the absolute path of its directory."))
 }
 
 fn sent() -> Value {
@@ -227,7 +222,7 @@ look with get_message.",
             ],
             &[],
         )),
-        effect: Effect::Reads,
+        effect: Effect::Adds { again: true },
         open_world: false,
         waits: true,
     }
@@ -273,104 +268,4 @@ fn with_reply(desk: &Desk, waited: &Value, reader: &mut dyn Reader) -> Result<Va
         None => Value::Null,
     };
     Ok(json!({"message_id": id, "status": waited["status"], "message": message, "reply": reply}))
-}
-
-fn ask_module(timeout: Duration) -> Tool {
-    let timeout = schemas::default(
-        schemas::timeout("Seconds to wait for the answer. The work goes on after that."),
-        timeout.as_secs_f64(),
-    );
-    Tool {
-        name: "ask_module",
-        title: "Ask another module and wait for its answer",
-        description: "\
-Asks another module a question: an agent is started in its directory, reads and works there, and its answer comes back as \
-`content`. The agent knows nothing of this conversation: say everything that it needs. Question and answer stay as messages of \
-a thread; give its thread_id to go on with it. Giving up the call ends the agent.",
-        input: schemas::arguments(
-            vec![
-                ("from", module("Who asks")),
-                ("to", module("Whom")),
-                ("prompt", text("The question.")),
-                ("pool_id", text("The pool whose worker starts the agent; else the default one.")),
-                ("thread_id", text("The thread to go on with; else a new one is opened.")),
-                ("system_prompt", text("What is added to the agent's own instructions.")),
-                ("context", schemas::anything("Facts for the agent, handed on as JSON.")),
-                ("timeout", timeout),
-            ],
-            &["from", "to", "prompt"],
-        ),
-        output: Some(schemas::answer(
-            vec![
-                ("thread_id", text("")),
-                ("question_msg_id", text("")),
-                ("response_msg_id", text("")),
-                ("task_id", text("")),
-                ("content", text_or_null("the answer")),
-                ("error", text_or_null("")),
-                ("final_status", text("complete")),
-            ],
-            &[],
-        )),
-        effect: Effect::Adds { again: false },
-        open_world: true,
-        waits: true,
-    }
-}
-
-#[derive(Deserialize)]
-struct Ask {
-    from: String,
-    to: String,
-    prompt: String,
-    pool_id: Option<String>,
-    thread_id: Option<String>,
-    system_prompt: Option<String>,
-    context: Option<Value>,
-    timeout: Option<f64>,
-}
-
-fn ask(desk: &Desk, args: Ask) -> Step {
-    let known = args.pool_id.as_ref().map_or_else(|| json!({}), |id| json!({"pool_id": id}));
-    let request = Request::Ask(wire::Ask {
-        from: args.from,
-        to: args.to,
-        prompt: args.prompt,
-        pool: args.pool_id,
-        thread: args.thread_id,
-        system_prompt: args.system_prompt,
-        context: args.context,
-        timeout_seconds: args.timeout,
-        no_wait: false,
-    });
-    let then = desk.clone();
-    desk.command(request, move |command| {
-        let command = match command {
-            Ok(command) => command,
-            Err(refusal) => return refused(&refusal, known),
-        };
-        let abort = match &command {
-            Command::Ask(ask) => vec![Command::CancelTask { id: ask.task.clone() }],
-            _ => Vec::new(),
-        };
-        Step::ask_or_abort(command, abort, move |outcome| match outcome {
-            Ok(reply @ Reply::Asked(_)) => told(&then, reply),
-            Ok(other) => refused(&unexpected(&other), known),
-            Err(refusal) => refused(&refusal, known),
-        })
-    })
-}
-
-fn told(desk: &Desk, reply: Reply) -> Step {
-    match desk.translator.shown(reply) {
-        Ok(answer) if answer["success"] == true => answered(answer),
-        Ok(mut answer) => {
-            if answer["final_status"] == "expired" {
-                answer["code"] = Code::TimedOut.as_str().into();
-                answer["next"] = "wait_for_message with message_id = question_msg_id, or cancel_task".into();
-            }
-            Step::failed(&answer)
-        }
-        Err(refusal) => refused(&refusal, json!({})),
-    }
 }

@@ -2,6 +2,7 @@
 //! It decides nothing and keeps nothing: each order becomes questions to the hub and to the store, one after the other.
 
 mod arguments;
+mod asking;
 mod awaited;
 mod batch;
 mod desk;
@@ -99,6 +100,7 @@ impl Toolbox {
             run::tools(&desk),
             tasks::tools(),
             messages::tools(&desk),
+            asking::tools(&desk),
             modules::tools(),
             workflows::tools(),
             upstreams::tools(),

@@ -1,7 +1,7 @@
 //! Tools that have a pool do something and wait for it.
 
 use super::Served;
-use super::awaited::{Awaited, finished};
+use super::awaited::{Awaited, Patience, finished};
 use super::batch::{self, Batch};
 use super::desk::{Desk, refused, unexpected};
 use super::followed;
@@ -68,7 +68,7 @@ struct Execute {
 
 fn execute(desk: &Desk, args: Execute, as_task: bool) -> Step {
     let known = json!({"pool_id": args.pool_id});
-    let patience = args.timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let patience = patience(args.timeout);
     let submit = wire::TaskSubmit {
         prompt: args.prompt,
         pool_id: Some(args.pool_id),
@@ -125,7 +125,7 @@ struct Route {
 
 fn route(desk: &Desk, args: Route) -> Step {
     let selector = args.selector.unwrap_or_else(|| Strategy::LeastLoaded.as_str().to_owned());
-    let patience = args.timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let patience = patience(args.timeout);
     let known = json!({"strategy": selector});
     let submit = wire::TaskSubmit {
         prompt: args.prompt,
@@ -168,6 +168,12 @@ pub(super) fn submitted(
             Err(refusal) => then(Err(refusal)),
         })
     })
+}
+
+/// The time that a task has to run is the time that it has to begin as well.
+fn patience(timeout: Option<f64>) -> Patience {
+    let timeout = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    timeout.map_or(Patience::Endless, Patience::ToBegin)
 }
 
 /// What has come of a task, with what else the tool has to say of it.

@@ -108,6 +108,10 @@ pub(super) fn message_id() -> Value {
     text("The message's id, whole or as much of its beginning or end as is unique.")
 }
 
+pub(super) fn module(about: &str) -> Value {
+    text(&format!("{about}: a module's name as list_modules has it, or the absolute path of its directory."))
+}
+
 pub(super) fn context() -> Value {
     anything(
         "Facts for the worker, handed on as JSON. `repo`, an absolute path to a directory on this machine, is where the work \

@@ -4,7 +4,7 @@ use super::parking::Wait;
 use super::pictures::Subject;
 use super::{Effects, Hub};
 use crate::clock::Now;
-use crate::model::command::{Answer, Reply, TaskView};
+use crate::model::command::{Reply, TaskView};
 use crate::model::event::Body;
 use crate::model::id::TaskSeq;
 use crate::model::measure::Measure;
@@ -60,22 +60,12 @@ impl Hub {
     fn answer_waiting(&mut self, task: &Task, outcome: &TaskResult, out: &mut Effects) {
         for (ask, wait) in self.waiting_for_task(task.seq) {
             let reply = match wait {
-                Wait::Answer(_, answer) => Reply::Asked(answered(*answer, task, outcome)),
+                Wait::Answer(_, answer) => Reply::Asked(answer.ended(task, outcome)),
                 _ => Reply::Task(Box::new(TaskView { task: task.clone(), outcome: outcome.clone() })),
             };
             out.replies.push((ask, Ok(reply)));
         }
     }
-}
-
-fn answered(mut answer: Answer, task: &Task, outcome: &TaskResult) -> Answer {
-    answer.status = crate::model::watch::status_of_task(task.status);
-    if task.status == TaskStatus::Completed {
-        answer.content.clone_from(&outcome.result);
-    } else {
-        answer.error.clone_from(&outcome.error);
-    }
-    answer
 }
 
 fn end_event(task: &Task, reason: Reason, outcome: &TaskResult) -> Body {

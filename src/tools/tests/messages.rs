@@ -92,6 +92,9 @@ fn a_module_that_is_asked_answers() {
     let mut house = House::new();
     let mut calling = ask(&mut house, json!({"pool_id": "local"}));
     assert!(!calling.is_over());
+    house.pass(Duration::from_secs(15));
+    house.go_on(&mut calling);
+    assert!(calling.told.last().unwrap().message.as_ref().unwrap().contains("runs on local-worker-0"));
     house.end_first(Ending::Succeeded, "8690");
     house.go_on(&mut calling);
     let answer = house.answered("ask_module", &calling.outcome());
@@ -120,7 +123,12 @@ fn an_ask_that_takes_too_long_goes_on_and_says_how_to_wait() {
     let said = failure(&calling.outcome());
     assert_eq!((&said["code"], &said["final_status"]), (&json!("timed_out"), &json!("expired")));
     assert!(said["next"].as_str().unwrap().contains("wait_for_message"), "{said}");
+    assert_eq!(said["error"], "no answer within 30 s; the module is still at work");
     assert!(house.cancels.is_empty());
+    // The answer still comes.
+    house.end_first(Ending::Succeeded, "8690");
+    let waited = house.answer("wait_for_message", json!({"message_id": said["question_msg_id"]}));
+    assert_eq!(waited["reply"]["content"], "8690");
 }
 
 #[test]

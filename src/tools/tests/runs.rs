@@ -89,19 +89,22 @@ fn progress_is_told_as_the_output_grows_and_the_end_at_once() {
     let run = house.runs[0].clone();
     assert_eq!(done(&calling.told), [0]);
     assert!(calling.told[0].message.as_ref().unwrap().contains("waits for a worker of pool local"));
+    house.pass(Duration::from_secs(2));
+    house.go_on(&mut calling);
     house.write(&run, 10);
     house.go_on(&mut calling);
-    assert_eq!(done(&calling.told), [0, 10]);
-    assert!(calling.told[1].message.as_ref().unwrap().contains("runs on local-worker-0, 10 bytes"));
+    assert_eq!(done(&calling.told), [0, 2000]);
+    assert!(calling.told[1].message.as_ref().unwrap().contains("runs on local-worker-0, 10 bytes of output, 2 s"));
     // For a while nothing more is told, however much is written.
     house.write(&run, 20);
     house.go_on(&mut calling);
     house.write(&run, 30);
     house.go_on(&mut calling);
-    assert_eq!(done(&calling.told), [0, 10]);
+    assert_eq!(done(&calling.told), [0, 2000]);
     house.pass(Duration::from_secs(1));
     house.go_on(&mut calling);
-    assert_eq!(done(&calling.told), [0, 10, 30]);
+    assert_eq!(done(&calling.told), [0, 2000, 3000]);
+    assert!(calling.told[2].message.as_ref().unwrap().contains("30 bytes"));
     // The end comes while it is quiet.
     house.end_first(Ending::Succeeded, "four");
     house.go_on(&mut calling);
@@ -109,15 +112,34 @@ fn progress_is_told_as_the_output_grows_and_the_end_at_once() {
 }
 
 #[test]
-fn nobody_looks_again_and_again_while_nothing_is_written() {
+fn a_task_that_writes_nothing_is_spoken_of_now_and_then() {
     let mut house = House::new();
     let mut calling = execute(&mut house, json!({}));
-    for _ in 0..10 {
-        house.pass(Duration::from_secs(60));
+    for _ in 0..61 {
+        house.pass(Duration::from_secs(1));
         house.go_on(&mut calling);
     }
-    assert_eq!(done(&calling.told), [0]);
-    assert!(!calling.is_over());
+    assert_eq!(done(&calling.told), [0, 15_000, 30_000, 45_000, 60_000]);
+    assert!(calling.told[1].message.as_ref().unwrap().contains("runs on local-worker-0, 0 bytes"));
+}
+
+#[test]
+fn output_that_the_log_has_no_room_for_is_not_looked_for_again_and_again() {
+    let mut house = House::new();
+    let mut calling = execute(&mut house, json!({}));
+    let run = house.runs[0].clone();
+    house.pass(Duration::from_secs(1));
+    house.go_on(&mut calling);
+    house.write(&run, 10);
+    house.go_on(&mut calling);
+    // More is said to be written than the log holds.
+    let written = crate::model::command::Written { stdout: 1000, stderr: 0 };
+    house.batch(vec![crate::model::hub::Input::Output { seq: run.seq, token: run.token, written }]);
+    for _ in 0..10 {
+        house.pass(Duration::from_secs(1));
+        house.go_on(&mut calling);
+    }
+    assert_eq!(done(&calling.told), [0, 1000, 2000]);
 }
 
 #[test]

@@ -22,7 +22,7 @@ const TOOLS: [(&str, bool, Effect); 23] = [
     ("reply_to_message", false, Effect::Adds { again: false }),
     ("get_message", false, Effect::Reads),
     ("list_messages", false, Effect::Reads),
-    ("wait_for_message", true, Effect::Reads),
+    ("wait_for_message", true, Effect::Adds { again: true }),
     ("ask_module", true, Effect::Adds { again: false }),
     ("list_modules", false, Effect::Reads),
     ("get_workflow_status", false, Effect::Reads),
