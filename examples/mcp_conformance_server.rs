@@ -4,7 +4,7 @@
 //! `mcp_conformance_server < a-pipe`
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program for tests alone")]
 
-use claude_comms::clock::SystemClock;
+use claude_comms::clock::{Clock, SystemClock, Tick};
 use claude_comms::feed::Feed;
 use claude_comms::mcp::protocol::{RpcError, TASKS_EXTENSION, code};
 use claude_comms::mcp::server::{
@@ -31,7 +31,15 @@ const CREATED_AT: &str = "2026-01-01T00:00:00Z";
 
 struct Fixtures {
     tools: Vec<Tool>,
-    tasks: Arc<Mutex<BTreeMap<String, Value>>>,
+    tasks: Mutex<BTreeMap<String, Task>>,
+    clock: SystemClock,
+}
+
+struct Task {
+    /// What there is to be said of it when it is over.
+    end: Value,
+    over_at: Tick,
+    is_cancelled: bool,
 }
 
 fn tool(name: &'static str, properties: Value) -> Tool {
@@ -158,18 +166,8 @@ impl Fixtures {
         };
         let mut tasks = self.tasks.lock();
         let id = format!("task-{}", tasks.len());
-        tasks.insert(id.clone(), json!({"end": end, "seconds": seconds}));
-        let (of_task, kept) = (id.clone(), Arc::clone(&self.tasks));
-        // A second is as good as a minute for whoever is cancelled.
-        let ends = move || {
-            if let Some(task) = kept.lock().get_mut(&of_task).filter(|task| task["cancelled"].is_null()) {
-                task["over"] = true.into();
-            }
-        };
-        std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_secs(seconds));
-            ends();
-        });
+        let over_at = self.clock.tick().after(Duration::from_secs(seconds));
+        tasks.insert(id.clone(), Task { end, over_at, is_cancelled: false });
         Step::task(shown(&id, "working"))
     }
 
@@ -179,10 +177,10 @@ impl Fixtures {
             return Step::error(code::INVALID_PARAMS, &format!("there is no task {id}"));
         };
         let mut found = shown(id, "working");
-        if task["cancelled"] == true {
+        if task.is_cancelled {
             found["status"] = "cancelled".into();
-        } else if task["over"] == true {
-            task["end"].as_object().unwrap().iter().for_each(|(key, value)| found[key] = value.clone());
+        } else if task.over_at <= self.clock.tick() {
+            task.end.as_object().unwrap().iter().for_each(|(key, value)| found[key] = value.clone());
         }
         Step::complete(found)
     }
@@ -190,9 +188,7 @@ impl Fixtures {
     fn cancel(&self, id: &str) -> Step {
         match self.tasks.lock().get_mut(id) {
             Some(task) => {
-                if task["over"].is_null() {
-                    task["cancelled"] = true.into();
-                }
+                task.is_cancelled |= task.over_at > self.clock.tick();
                 Step::complete(json!({}))
             }
             None => Step::error(code::INVALID_PARAMS, &format!("there is no task {id}")),
@@ -335,7 +331,7 @@ impl Exposition for Nobody {
 
 fn main() {
     let means = Means {
-        offer: Arc::new(Fixtures { tools: tools(), tasks: Arc::default() }),
+        offer: Arc::new(Fixtures { tools: tools(), tasks: Mutex::default(), clock: SystemClock::new() }),
         asker: Arc::new(Nobody),
         readers: Arc::new(Nobody),
         exposition: Arc::new(Nobody),
