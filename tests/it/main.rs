@@ -21,6 +21,7 @@ mod page;
 mod poll;
 mod scaling;
 mod tasks;
+mod tmux;
 mod upstreams;
 mod web;
 mod web_catching_up;
