@@ -247,6 +247,15 @@ pub struct StoredEvent {
 }
 
 impl StoredEvent {
+    /// The hook whose command has published it, as the end of its frame says.
+    pub fn hook(&self) -> Option<&str> {
+        const KEY: &[u8] = br#","hook":""#;
+        // Every other frame ends with its number.
+        let rest = self.frame.strip_suffix(br#""}"#)?;
+        let at = rest.windows(KEY.len()).rposition(|window| window == KEY)?;
+        std::str::from_utf8(&rest[at + KEY.len()..]).ok()
+    }
+
     /// How loud it is, as its frame says; what says nothing is not loud.
     pub fn severity(&self) -> Severity {
         // Within a string the quotes would be escaped, so this is found as a key only; ours is the last one.

@@ -371,6 +371,8 @@ args! {
         #[serde(skip_serializing_if = "Option::is_none")] data: Option<Value>,
         /// info (default), warning or error.
         #[serde(skip_serializing_if = "Option::is_none")] severity: Option<String>,
+        /// The hook whose command publishes it.
+        #[serde(skip_serializing_if = "Option::is_none")] hook: Option<String>,
     }
 }
 

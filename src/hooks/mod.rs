@@ -2,7 +2,8 @@
 //!
 //! A hook is a position in the log like every other reader. It moves on when the command has gone well, or has failed as
 //! often as it may. While the command cannot be started at all, and while the hook's circuit breaker is open, the position
-//! stays. Running a hook writes no event, so nothing that this room does makes a hook run.
+//! stays. Running a hook writes no event, so nothing that this room does makes a hook run; and what the command of a hook
+//! has published does not make the same one run.
 
 mod board;
 mod hook;

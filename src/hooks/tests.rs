@@ -181,6 +181,22 @@ fn only_what_is_wanted_is_handed_over_and_the_rest_is_passed_at_no_cost() {
 }
 
 #[test]
+fn what_its_own_command_has_published_does_not_start_it() {
+    let bench = Bench::new();
+    let _hook = bench.shell("echo $CLAUDE_COMMS_SEQ >> out");
+    let event = |seq: u64, end: &str| StoredEvent {
+        seq,
+        channel: "note:x".into(),
+        name: "a".into(),
+        frame: format!(r#"{{"data":{{}},"seq":{seq}{end}}}"#).into_bytes().into(),
+    };
+    let (own, other) = (r#","hook":"a-rather-long-name""#, r#","hook":"other""#);
+    bench.means.feed.publish(vec![event(1, own), event(2, other), event(3, own), event(4, "")]);
+    bench.wait_for(Told::Moved(4));
+    assert_eq!(bench.out(), ["2", "4"]);
+}
+
+#[test]
 fn a_failure_is_tried_again_and_then_passed_over() {
     let bench = Bench::new();
     let script = r#"echo "$CLAUDE_COMMS_SEQ" >> out; echo first >&2; echo why >&2; test "$CLAUDE_COMMS_EVENT" != bad"#;

@@ -104,7 +104,7 @@ impl Work {
         if let Some((from, to)) = page.gap {
             log::warn!("events {from} to {to} are kept no longer, hook {} did not see them", self.settings.name);
         }
-        for event in &page.events {
+        for event in page.events.iter().filter(|event| event.hook() != Some(&self.settings.name)) {
             if let Delivered::Not = self.deliver(event) {
                 return Next::End;
             }

@@ -9,7 +9,7 @@ use claude_comms::control::wire::{EventPublish, Request};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, processes_of, wait_until};
+use crate::support::{BINARY, Daemon, processes_of, wait_until};
 
 /// An agent, and hooks.
 fn settings(hooks: &str) -> String {
@@ -346,6 +346,34 @@ fn events_that_are_kept_no_longer_are_named() {
 }
 
 #[test]
+fn a_hook_does_not_start_itself() {
+    let publish_more = "claude-comms event publish note:echo note.taken && echo $CLAUDE_COMMS_SEQ >> first";
+    let echo = hook("echo", publish_more, "");
+    let mut daemon = Daemon::none();
+    daemon.configure(&settings(&format!("{echo}{}", hook("other", "echo $CLAUDE_COMMS_CHANNEL >> other", ""))));
+    daemon.environment.push(("PATH", path_with(&[])));
+    daemon.restart();
+    let first = publish(&daemon, "note:a", "note.taken");
+    // It has published, for everybody else.
+    wait_until("the other to see both", || lines(&daemon, "other") == ["note:a", "note:echo"]);
+    let second = publish(&daemon, "note:b", "note.taken");
+    wait_until("both", || numbers(&daemon, "first") == [first, second]);
+    wait_until("it to be done", || listed(&daemon, "echo")["behind"] == 0);
+    assert_eq!(numbers(&daemon, "first"), [first, second]);
+    // A hook on everything, whose runs are told nobody, runs once for each.
+    daemon.stop();
+    daemon.configure(&settings(
+        "[[hook]]\nname = \"all\"\ncommand = [\"sh\", \"-c\", \"echo $CLAUDE_COMMS_SEQ >> all\"]\n",
+    ));
+    daemon.restart();
+    let last = publish(&daemon, "note:c", "note.taken");
+    wait_until("the last", || numbers(&daemon, "all").last() == Some(&last));
+    wait_until("it to be done", || listed(&daemon, "all")["behind"] == 0);
+    assert_eq!(daemon.status()["seq"], json!(last));
+    daemon.stop();
+}
+
+#[test]
 fn a_bad_hook_keeps_the_daemon_from_starting_and_changes_nothing_later() {
     let mut daemon = with(&hook("log", "echo $CLAUDE_COMMS_SEQ >> seen", ""));
     daemon.configure("[[hook]]\nname = \"log\"\ncommand = \"echo\"\nchanels = []\n");
@@ -389,6 +417,13 @@ fn nothing_is_done_while_nothing_happens() {
     let _ = crossbeam_channel::after(Duration::from_millis(1500)).recv();
     assert_eq!(voluntary(&switches()), before);
     daemon.stop();
+}
+
+/// These directories, that of the built binary, and where everything else is.
+fn path_with(first: &[&Path]) -> String {
+    let own = Path::new(BINARY).parent().unwrap();
+    let directories = first.iter().copied().chain([own]).map(|path| path.to_str().unwrap().to_owned());
+    directories.chain(std::env::var("PATH")).collect::<Vec<_>>().join(":")
 }
 
 fn make_executable(path: &Path) {
