@@ -430,3 +430,66 @@ fn make_executable(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
+
+fn example(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hooks").join(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_example_of_a_quality_check_tells_its_verdict() {
+    let mut daemon = Daemon::none();
+    let script = example("quality-check.sh");
+    let config = format!(
+        "[[hook]]\nname = \"quality\"\ncommand = [{script:?}, \"test\", \"!\", \"-e\", \"broken\"]\n\
+         channels = [\"pool:*\"]\nevents = [\"task.completed\"]\n"
+    );
+    daemon.configure(&settings(&config));
+    daemon.environment.push(("PATH", path_with(&[])));
+    daemon.restart();
+    let mut events = daemon.follow(&["quality:*"]);
+    let run = |module: &str| {
+        let directory = daemon.path(module);
+        daemon.json(&["pool", "run", "local", "--dir", &directory, "hello"])["task_id"].as_str().unwrap().to_owned()
+    };
+    let good = run("frontend");
+    let verdict = events.wait_for(|_| true);
+    assert_eq!((&verdict["event"], &verdict["room"]), (&json!("quality.passed"), &json!(format!("quality:{good}"))));
+    assert_eq!((&verdict["data"]["severity"], &verdict["hook"]), (&json!("info"), &json!("quality")));
+    fs::write(Path::new(&daemon.path("backend")).join("broken"), "").unwrap();
+    let bad = run("backend");
+    let verdict = events.wait_for(|_| true);
+    assert_eq!((&verdict["event"], &verdict["room"]), (&json!("quality.failed"), &json!(format!("quality:{bad}"))));
+    assert_eq!((&verdict["data"]["severity"], &verdict["data"]["task_id"]), (&json!("error"), &json!(bad)));
+    wait_until("it to be done", || listed(&daemon, "quality")["behind"] == 0);
+    assert_eq!(listed(&daemon, "quality")["state"], "ok");
+    daemon.stop();
+}
+
+#[test]
+fn the_example_of_a_notification_shows_what_has_failed() {
+    let mut daemon = Daemon::none();
+    let bin = daemon.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let fake = Path::new(&bin).join("notify-send");
+    let shown = daemon.path("shown");
+    fs::write(&fake, format!("#!/bin/sh\nfor word; do echo \"$word\" >> {shown}; done\n")).unwrap();
+    make_executable(&fake);
+    let script = example("notify.sh");
+    let hook =
+        format!("[[hook]]\nname = \"notify\"\ncommand = [{script:?}]\nevents = [\"alert.raised\", \"task.failed\"]\n");
+    let alert = "[[alert]]\nname = \"awake\"\nmetric = \"claude_comms_threads\"\nabove = 0\n";
+    daemon.configure(&format!("[executor]\ncommand = [\"false\"]\n{hook}{alert}"));
+    daemon.environment.push(("PATH", path_with(&[Path::new(&bin)])));
+    daemon.restart();
+    let text = || fs::read_to_string(&shown).unwrap_or_default();
+    let notification = |about: &str| format!("--app-name=claude-comms\n--urgency=critical\nclaude-comms\n{about}\n");
+    wait_until("the alert", || text() == notification("the alert awake is raised"));
+    let ran = daemon.run(&["pool", "run", "local", "go", "--json"]);
+    let id = ran.json()["task_id"]
+        .as_str()
+        .map(str::to_owned)
+        .unwrap_or_else(|| daemon.json(&["task", "list"])["tasks"][0]["task_id"].as_str().unwrap().to_owned());
+    let failure = notification(&format!("the task {id} in local has failed"));
+    wait_until("the failure", || text().ends_with(&failure));
+    daemon.stop();
+}
