@@ -11,6 +11,7 @@ mod cli;
 mod fastmcp;
 mod faults;
 mod foreign;
+mod hooks;
 mod kill9;
 mod library;
 mod messages;
