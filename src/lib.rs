@@ -29,6 +29,7 @@ pub mod control;
 pub mod daemon;
 pub mod executor;
 pub mod feed;
+pub mod hooks;
 pub mod service;
 pub mod store;
 pub mod tools;

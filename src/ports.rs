@@ -10,6 +10,7 @@ use crate::model::task::{Task, TaskInput, TaskResult, TaskStatus};
 use crate::model::watch::{Watch, WatchFilter};
 use crate::model::workflow::{WorkflowRow, WorkflowStatus};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where an answer is to be delivered. Never blocks: the hub calls it.
 pub trait Answer: Send {
@@ -64,6 +65,79 @@ pub trait Reader {
 /// Opens a [`Reader`] for the thread that calls it.
 pub trait Readers: Send + Sync {
     fn open(&self) -> Result<Box<dyn Reader>, ReadError>;
+}
+
+/// The hooks, as they stand.
+pub trait Hooks: Send + Sync {
+    /// In the order of the configuration.
+    fn hooks(&self) -> Vec<HookView>;
+}
+
+/// A hook as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookView {
+    pub name: String,
+    pub command: Vec<String>,
+    pub state: HookState,
+    /// The last event that it is done with.
+    pub seq: u64,
+    /// How many events there are behind that one.
+    pub behind: u64,
+    /// The last run that has ended, since the daemon began.
+    pub last: Option<HookRun>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookState {
+    /// The last run went well, or there was none.
+    Ok,
+    /// The last run did not go well.
+    Failing,
+    /// Its circuit breaker is open: nothing is run until one run has shown that it works again.
+    Waiting,
+}
+
+impl HookState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HookState::Ok => "ok",
+            HookState::Failing => "failing",
+            HookState::Waiting => "waiting",
+        }
+    }
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookRun {
+    /// When it began.
+    pub at: Timestamp,
+    pub took: Duration,
+    pub outcome: HookOutcome,
+    /// A sentence, unless it went well.
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookOutcome {
+    Succeeded,
+    Failed,
+    TimedOut,
+    NotStarted,
+    /// Ended with the daemon, or because the hook's settings have changed; it is run again.
+    Interrupted,
+}
+
+impl HookOutcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HookOutcome::Succeeded => "succeeded",
+            HookOutcome::Failed => "failed",
+            HookOutcome::TimedOut => "timed_out",
+            HookOutcome::NotStarted => "not_started",
+            HookOutcome::Interrupted => "interrupted",
+        }
+    }
 }
 
 /// All numbers of the program, as the text that Prometheus reads.
@@ -173,6 +247,15 @@ pub struct StoredEvent {
 }
 
 impl StoredEvent {
+    /// The hook whose command has published it, as the end of its frame says.
+    pub fn hook(&self) -> Option<&str> {
+        const KEY: &[u8] = br#","hook":""#;
+        // Every other frame ends with its number.
+        let rest = self.frame.strip_suffix(br#""}"#)?;
+        let at = rest.windows(KEY.len()).rposition(|window| window == KEY)?;
+        std::str::from_utf8(&rest[at + KEY.len()..]).ok()
+    }
+
     /// How loud it is, as its frame says; what says nothing is not loud.
     pub fn severity(&self) -> Severity {
         // Within a string the quotes would be escaped, so this is found as a key only; ours is the last one.

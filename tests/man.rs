@@ -387,7 +387,8 @@ fn every_error_code_of_the_websocket_is_described() {
 }
 
 /// Where the threads of the daemon are started.
-const ROOMS_WITH_THREADS: [&str; 5] = ["src/daemon/", "src/control/", "src/service/", "src/upstream/", "src/web/"];
+const ROOMS_WITH_THREADS: [&str; 6] =
+    ["src/daemon/", "src/control/", "src/service/", "src/upstream/", "src/hooks/", "src/web/"];
 
 #[test]
 fn every_thread_of_the_daemon_is_described() {
@@ -401,7 +402,9 @@ fn every_thread_of_the_daemon_is_described() {
     let spawned = sources.iter().filter(|source| in_daemon(&source.path)).flat_map(|source| {
         source.text.split("Joined::spawn(").skip(1).filter_map(|rest| source::literals(rest).into_iter().next())
     });
-    let placed = |name: String| name.replace("poll-{}", "poll-NAME").replace("{number}", "N").replace("{slot}", "N");
+    let placed = |name: String| {
+        name.replace("poll-{}", "poll-NAME").replace("{name}", "NAME").replace("{number}", "N").replace("{slot}", "N")
+    };
     let named = spawned.map(|name| placed(name).replace("{}", "POOL"));
     let written = written.map(ToOwned::to_owned);
     assert_same("threads", named.chain(["claude-comms".to_owned()]), written);

@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
 
 pub(crate) mod load;
+pub(crate) mod mcp_server;
 
 use claude_comms::control::Client;
 use std::path::{Path, PathBuf};

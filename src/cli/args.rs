@@ -7,7 +7,8 @@ use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Sub
 
 use super::output::Color;
 use super::{
-    alert, ask, config, daemon, event, mcp, message, module, monitor, poll, pool, task, thread, upstream, workflow,
+    alert, ask, config, daemon, event, hook, mcp, message, module, monitor, poll, pool, task, thread, upstream,
+    workflow,
 };
 use crate::service::PathOptions;
 
@@ -129,6 +130,12 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: alert::Verb,
     },
+    /// See how the commands fare that run for what happens
+    #[command(after_help = hook::EXAMPLES)]
+    Hook {
+        #[command(subcommand)]
+        verb: hook::Verb,
+    },
     /// Serve agents: the tools, over the Model Context Protocol on standard input and output
     #[command(after_help = mcp::EXAMPLES)]
     Mcp(mcp::Mcp),
@@ -186,7 +193,7 @@ fn parse_shortly(arguments: &[OsString]) -> Option<Cli> {
 type Describe = fn(Command) -> Command;
 
 /// What describes the verbs of each group.
-const GROUPS: [(&str, Describe); 12] = [
+const GROUPS: [(&str, Describe); 13] = [
     ("poll", poll::Verb::augment_subcommands),
     ("message", message::Verb::augment_subcommands),
     ("thread", thread::Verb::augment_subcommands),
@@ -196,6 +203,7 @@ const GROUPS: [(&str, Describe); 12] = [
     ("workflow", workflow::Verb::augment_subcommands),
     ("upstream", upstream::Verb::augment_subcommands),
     ("alert", alert::Verb::augment_subcommands),
+    ("hook", hook::Verb::augment_subcommands),
     ("event", event::Verb::augment_subcommands),
     ("monitor", monitor::Verb::augment_subcommands),
     ("config", config::Verb::augment_subcommands),

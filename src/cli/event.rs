@@ -12,6 +12,7 @@ use super::session::{Session, read, receive};
 use super::table;
 use crate::control::wire::{self, Request};
 use crate::control::{ClientError, Followed, PATIENCE};
+use crate::model::id::is_name;
 use crate::service::logging;
 
 pub(super) const EXAMPLES: &str = "\
@@ -123,6 +124,9 @@ impl Frame {
     }
 }
 
+/// Set for the command of a hook: what that publishes does not start the hook again.
+const HOOK: &str = "CLAUDE_COMMS_HOOK";
+
 pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
     match verb {
         Verb::Tail(tail) => run_tail(tail, session),
@@ -139,6 +143,7 @@ fn run_publish(publish: Publish, session: &mut Session) -> Outcome {
         event: publish.event,
         data: Some(data),
         severity: publish.severity.map(|severity| severity.word().to_owned()),
+        hook: std::env::var(HOOK).ok().filter(|name| is_name(name)),
     });
     session.ask(&request, |output, published: wire::Published| {
         output.say(format_args!("event {} was published", published.seq));

@@ -10,6 +10,7 @@ mod demo;
 mod event;
 mod exit;
 mod export;
+mod hook;
 mod input;
 mod logs;
 mod mcp;
@@ -84,6 +85,7 @@ fn dispatch(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Workflow { verb } => workflow::run(verb, session),
         Verb::Upstream { verb } => upstream::run(verb, session),
         Verb::Alert { verb } => alert::run(verb, session),
+        Verb::Hook { verb } => hook::run(verb, session),
         Verb::Mcp(flags) => mcp::run(flags, session),
         Verb::Event { verb } => event::run(verb, session),
         Verb::Monitor { verb } => monitor::run(verb, session),

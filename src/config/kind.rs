@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::value::{Given, Secret, Value, quoted};
-use super::{endpoint, headers};
+use super::{endpoint, headers, hook};
 
 /// Longest list, and largest table, that a setting may have.
 pub(super) const ENTRIES_MAX: usize = 256;
@@ -40,6 +40,12 @@ pub(super) enum Kind {
     Words {
         default: &'static [&'static str],
     },
+    /// As [`Kind::Words`], but it must be given.
+    Command,
+    /// Of events; all unless somebody names some.
+    Channels,
+    /// Names of events; all when there are none.
+    Events,
     /// Hosts or origins; none unless somebody names some.
     Hosts,
     Table,
@@ -81,13 +87,14 @@ impl Kind {
             Kind::Words { default } | Kind::Tools { default } => {
                 Some(Value::Words(default.iter().map(|&word| word.to_owned()).collect()))
             }
-            Kind::Hosts => Some(Value::Words(Vec::new())),
+            Kind::Channels => Some(Value::Words(vec!["*".to_owned()])),
+            Kind::Hosts | Kind::Events => Some(Value::Words(Vec::new())),
             Kind::Table | Kind::Labels | Kind::Attributes => Some(Value::Table(BTreeMap::new())),
             Kind::Switch { default } => Some(Value::Switch(default)),
             Kind::Headers => Some(Value::Secrets(BTreeMap::new())),
             Kind::Text { default } => Some(Value::Text(default.to_owned())),
             Kind::Endpoint { default } => default.map(|url| Value::Text(url.to_owned())),
-            Kind::Collector | Kind::Id | Kind::Secret | Kind::Metric | Kind::Number => None,
+            Kind::Collector | Kind::Command | Kind::Id | Kind::Secret | Kind::Metric | Kind::Number => None,
         }
     }
 
@@ -102,7 +109,9 @@ impl Kind {
                 let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
                 format!("one of {}", names.join(", "))
             }
-            Kind::Words { .. } => "a list of texts, the first of them a program".to_owned(),
+            Kind::Words { .. } | Kind::Command => "a list of texts, the first of them a program".to_owned(),
+            Kind::Channels => "a list of channels, like \"pool:local\", \"alerts\" or \"*\"".to_owned(),
+            Kind::Events => "a list of names of events, like \"task.completed\"".to_owned(),
             Kind::Hosts => "a list of hosts, or of origins like \"https://board.example\"".to_owned(),
             Kind::Table => "a table of variable names and texts".to_owned(),
             Kind::Switch { .. } => "true or false".to_owned(),
@@ -125,7 +134,7 @@ impl Kind {
 
     /// Whether somebody has to give one, because there is no default and it cannot be left out.
     pub(super) fn is_required(&self) -> bool {
-        matches!(self, Kind::Id | Kind::Metric | Kind::Endpoint { default: None })
+        matches!(self, Kind::Id | Kind::Command | Kind::Metric | Kind::Endpoint { default: None })
     }
 
     /// Reads what stands in an environment variable or after a flag, where everything is text.
@@ -149,10 +158,15 @@ impl Kind {
             | Kind::Secret => Ok(Given::Text(text.to_owned())),
             Kind::Switch { .. } => Ok(read_switch(text)),
             Kind::Hosts if text.is_empty() => Ok(Given::List(Vec::new())),
-            Kind::Words { .. } | Kind::Tools { .. } | Kind::Hosts if !text.starts_with('[') => {
+            Kind::Words { .. } | Kind::Command | Kind::Channels | Kind::Events | Kind::Tools { .. } | Kind::Hosts
+                if !text.starts_with('[') =>
+            {
                 Ok(Given::List(text.split(',').map(|word| Given::Text(word.trim().to_owned())).collect()))
             }
             Kind::Words { .. }
+            | Kind::Command
+            | Kind::Channels
+            | Kind::Events
             | Kind::Tools { .. }
             | Kind::Hosts
             | Kind::Table
@@ -192,7 +206,12 @@ impl Kind {
                 Some(name) => Ok(Value::Choice(name)),
                 None => unfit(quoted(text)),
             },
-            (Kind::Words { .. }, Given::List(items)) => check_words(items).or_else(unfit),
+            (Kind::Words { .. } | Kind::Command, Given::List(items)) => check_words(items).or_else(unfit),
+            (Kind::Channels | Kind::Events, Given::List(items)) if items.len() > ENTRIES_MAX => {
+                unfit(format!("{} of them", items.len()))
+            }
+            (Kind::Channels, Given::List(items)) => hook::check_channels(items).or_else(unfit),
+            (Kind::Events, Given::List(items)) => hook::check_events(items).or_else(unfit),
             (Kind::Table, Given::Table(entries)) => check_table(entries, is_variable).or_else(unfit),
             (Kind::Labels, Given::Table(entries)) => check_table(entries, is_label).or_else(unfit),
             (Kind::Attributes, Given::Table(entries)) => check_table(entries, is_attribute).or_else(unfit),

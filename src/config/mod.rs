@@ -6,6 +6,7 @@ mod endpoint;
 mod environment;
 mod file;
 mod headers;
+mod hook;
 mod kind;
 mod layers;
 mod misspelt;
@@ -19,6 +20,7 @@ mod upstream;
 mod value;
 
 pub use alert::{Alert, Bound};
+pub use hook::{Hook, MinSeverity};
 pub use layers::{Loaded, Origins, Overrides, Sources};
 pub use problems::{ConfigProblems, Place, Problem};
 pub use record::{Entry, Origin, Record};

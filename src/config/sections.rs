@@ -4,7 +4,7 @@
 use super::kind::Kind;
 use super::record::Record;
 use super::value::Value;
-use super::{alert, upstream};
+use super::{alert, hook, upstream};
 
 /// A section of the file.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ const SECONDS_PER_WEEK: f64 = 604_800.0;
 
 /// Every section, in the order of the man page.
 pub static SECTIONS: &[&Section] =
-    &[&DAEMON, &WEB, &EXECUTOR, &ASK, &WATCH, &RETENTION, &OTLP, &SESSION_BUDDY_POLLING, &UPSTREAM, &ALERT];
+    &[&DAEMON, &WEB, &EXECUTOR, &ASK, &WATCH, &RETENTION, &OTLP, &SESSION_BUDDY_POLLING, &UPSTREAM, &ALERT, &HOOK];
 
 pub(super) static DAEMON: Section = Section {
     name: "daemon",
@@ -474,6 +474,46 @@ pub(super) static ALERT: Section = Section {
             flag: None,
             about: "How long the threshold must be crossed without a break before it is raised.",
             kind: Kind::Seconds { default: 0.0, least: 0.0, most: 86400.0 },
+        },
+    ],
+    ..PLAIN
+};
+
+/// A command for what happens.
+pub(super) static HOOK: Section = Section {
+    name: "hook",
+    list: Some(List { most: 64, fault: hook::fault }),
+    rows: &[
+        Row { name: "name", flag: None, about: "What it is called, here and wherever it is shown.", kind: Kind::Id },
+        Row {
+            name: "command",
+            flag: None,
+            about: "The program that is run for each event, and its arguments; never a shell line.",
+            kind: Kind::Command,
+        },
+        Row {
+            name: "channels",
+            flag: None,
+            about: "Only events of these channels, as subscribers name them.",
+            kind: Kind::Channels,
+        },
+        Row {
+            name: "events",
+            flag: None,
+            about: "Only events of these names; all when there are none.",
+            kind: Kind::Events,
+        },
+        Row {
+            name: "min_severity",
+            flag: None,
+            about: "Only events of this severity or a greater one.",
+            kind: Kind::Choice { default: Some("info"), names: &["info", "warning", "error"] },
+        },
+        Row {
+            name: "timeout_seconds",
+            flag: None,
+            about: "How long one run of the command may take.",
+            kind: Kind::Seconds { default: 60.0, least: 0.1, most: 86400.0 },
         },
     ],
     ..PLAIN

@@ -8,6 +8,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::alert::Alert;
+use super::hook::Hook;
 use super::layers::Origins;
 use super::record::Record;
 use super::sections;
@@ -28,6 +29,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// In the order of the file.
     pub alerts: Vec<Alert>,
+    /// In the order of the file.
+    pub hooks: Vec<Hook>,
 }
 
 /// `[daemon]`: the process itself.
@@ -134,6 +137,7 @@ impl From<&Origins> for Config {
             otlp: Otlp::from(&origins.section(&sections::OTLP)),
             upstreams: upstreams(origins),
             alerts: origins.all(&sections::ALERT).map(Alert::from).collect(),
+            hooks: origins.all(&sections::HOOK).map(Hook::from).collect(),
         }
     }
 }

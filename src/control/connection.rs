@@ -8,6 +8,7 @@ use super::events;
 use super::intake::{self, Ids};
 use super::lines::{Line, Lines};
 use super::reads;
+use super::replies;
 use super::request::{Id, parse};
 use super::server::Context;
 use super::wire::{self, Request};
@@ -182,6 +183,9 @@ impl Reading<'_> {
             let answer = Box::new(Addressed { id: id.clone(), to: self.outgoing.clone() });
             return self.context.means.asker.ask(self.number, command, answer);
         }
+        if let Request::HookList(_) = request {
+            return self.tell_read(id, replies::hooks(&*context.means.hooks));
+        }
         if let Request::MessageSearch(_) = request {
             self.catch_up_index()?;
         }
@@ -190,6 +194,10 @@ impl Reading<'_> {
             Request::EventList(args) => events::list(args, &context.means.feed, reader),
             request => reads::answer(request, reader),
         };
+        self.tell_read(id, outcome)
+    }
+
+    fn tell_read(&self, id: &Id, outcome: Result<Box<RawValue>, Refusal>) -> Result<(), Refusal> {
         self.backlog.queued(&outcome);
         let _ = self.outgoing.send(Outgoing::Read { id: id.clone(), outcome });
         Ok(())

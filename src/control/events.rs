@@ -6,6 +6,7 @@ use super::{replies, wire};
 use crate::feed::{Feed, Filter};
 use crate::model::command::{Code, Command, Refusal};
 use crate::model::event::{Publication, Severity};
+use crate::model::id::is_name;
 use crate::model::limits;
 use crate::ports::Reader;
 use serde_json::Value;
@@ -60,6 +61,10 @@ pub(super) fn publish(args: &wire::EventPublish) -> Result<Command, Refusal> {
         None => Severity::Info,
         Some(word) => self::severity(word)?,
     };
+    let hook = match args.hook.as_deref() {
+        Some(hook) if !is_name(hook) => return Err(Refusal::bad_request(format!("{hook:?} is no name of a hook"))),
+        hook => hook.map(Into::into),
+    };
     let (channel, name) = (args.channel.clone(), args.event.clone());
-    Ok(Command::Publish(Publication { channel, name, severity, data: data.into() }))
+    Ok(Command::Publish(Publication { channel, name, severity, data: data.into(), hook }))
 }

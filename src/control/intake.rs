@@ -113,6 +113,7 @@ pub(super) fn command(
         | Request::WorkflowShow(_)
         | Request::WorkflowList(_)
         | Request::UpstreamHistory(_)
+        | Request::HookList(_)
         | Request::EventList(_)
         | Request::EventFollow(_)
         | Request::McpOpen(_) => return Ok(None),

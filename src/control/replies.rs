@@ -3,10 +3,16 @@
 use super::server::Context;
 use super::{shown, upstreams, wire, workflows};
 use crate::model::command::{Code, Refusal, Reply};
+use crate::ports::Hooks;
 use serde_json::value::{RawValue, to_raw_value};
 
 pub(super) fn encoded<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>, Refusal> {
     to_raw_value(value).map_err(|error| Refusal::new(Code::Internal, format!("the answer is no JSON: {error}")))
+}
+
+/// The answer to `hook.list`, which needs neither the hub nor the store.
+pub(super) fn hooks(hooks: &dyn Hooks) -> Result<Box<RawValue>, Refusal> {
+    encoded(&wire::Hooks { hooks: hooks.hooks().into_iter().map(shown::hook).collect() })
 }
 
 /// The hub's answer to a command, as the wire has it.

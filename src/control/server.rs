@@ -9,7 +9,7 @@ use crate::clock::{Clock, Tick};
 use crate::feed::Feed;
 use crate::model::alert::Alert;
 use crate::model::command::HubStatus;
-use crate::ports::{Asker, Exposition, Readers};
+use crate::ports::{Asker, Exposition, Hooks, Readers};
 use crate::thread::{Bell, Joined};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io::{self, Write};
@@ -47,6 +47,7 @@ pub struct Means {
     pub feed: Arc<Feed>,
     pub clock: Arc<dyn Clock>,
     pub exposition: Arc<dyn Exposition>,
+    pub hooks: Arc<dyn Hooks>,
     pub defaults: Defaults,
     pub about: About,
     pub hand_over: HandOver,

@@ -10,7 +10,7 @@ use crate::model::message::{Message, Status, Thread};
 use crate::model::pool::{Health, PoolStatus, PoolView, WorkerView};
 use crate::model::task::{self, Reason, Task, TaskInput, TaskResult};
 use crate::model::watch::Watch;
-use crate::ports::{Module, Page};
+use crate::ports::{HookRun, HookView, Module, Page};
 use serde_json::Value;
 
 pub(super) fn error(refusal: &Refusal) -> wire::Error {
@@ -180,6 +180,23 @@ pub(super) fn alert(alert: &Alert) -> wire::Alert {
         threshold: alert.bound.threshold(),
         since: alert.since.to_string(),
         raised_at: alert.raised_at.to_string(),
+    }
+}
+
+pub(super) fn hook(hook: HookView) -> wire::Hook {
+    let run = |run: HookRun| wire::HookRun {
+        started_at: run.at.to_string(),
+        duration_ms: u64::try_from(run.took.as_millis()).unwrap_or(u64::MAX),
+        outcome: run.outcome.as_str().to_owned(),
+        error: run.error,
+    };
+    wire::Hook {
+        name: hook.name,
+        command: hook.command,
+        state: hook.state.as_str().to_owned(),
+        seq: hook.seq,
+        behind: hook.behind,
+        last_run: hook.last.map(run),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::clock::{Clock, SystemClock, Tick};
 use crate::feed::Feed;
 use crate::model::command::{Command, Refusal, Reply};
 use crate::model::id::PoolId;
-use crate::ports::{Answer, Exposition};
+use crate::ports::{Answer, Exposition, HookView, Hooks};
 use crossbeam_channel::Receiver;
 use fakes::{FakeHub, FakeStore};
 use serde_json::Value;
@@ -65,6 +65,14 @@ fn defaults() -> super::Defaults {
     }
 }
 
+struct NoHooks;
+
+impl Hooks for NoHooks {
+    fn hooks(&self) -> Vec<HookView> {
+        Vec::new()
+    }
+}
+
 impl Door {
     fn open() -> Door {
         Door::with_patience(LIMIT)
@@ -96,6 +104,7 @@ impl Door {
             feed: Arc::clone(&feed),
             clock: Arc::new(SystemClock::new()),
             exposition: Arc::new(NoNumbers),
+            hooks: Arc::new(NoHooks),
             defaults: defaults(),
             about,
         };

@@ -7,10 +7,12 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 mod alert;
+mod hook;
 mod upstream;
 mod workflow;
 
 pub use alert::{Alert, Alerts};
+pub use hook::{Hook, HookRun, Hooks};
 pub use upstream::{Upstream, UpstreamHistory, UpstreamSample, UpstreamTool, Upstreams};
 pub use workflow::{Workflow, WorkflowStage, WorkflowStarted, WorkflowSummary, WorkflowTask, Workflows};
 
@@ -144,6 +146,7 @@ requests! {
     UpstreamRemove(UpstreamName) = "upstream.remove",
     UpstreamMetrics(Empty) = "upstream.metrics",
     AlertList(Empty) = "alert.list",
+    HookList(Empty) = "hook.list",
     EventFollow(EventFollow) = "event.follow",
     EventPublish(EventPublish) = "event.publish",
     EventList(EventList) = "event.list",
@@ -370,6 +373,8 @@ args! {
         #[serde(skip_serializing_if = "Option::is_none")] data: Option<Value>,
         /// info (default), warning or error.
         #[serde(skip_serializing_if = "Option::is_none")] severity: Option<String>,
+        /// The hook whose command publishes it.
+        #[serde(skip_serializing_if = "Option::is_none")] hook: Option<String>,
     }
 }
 

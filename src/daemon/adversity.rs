@@ -9,6 +9,7 @@ use crate::model::hub::{Effects, Input};
 use crate::model::limits::CONTENT_BYTES_MAX;
 use crate::model::rows::RowsError;
 use crate::store::{REPAIRED, StoreError};
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// A foreign program may hold the write lock: after so long a warning.
@@ -46,6 +47,7 @@ impl HubLoop {
         let reason = self.hub.status().degraded.unwrap_or_default();
         self.refuse_all(&batch.inputs, &cannot_write(&reason));
         self.carried.extend(batch.inputs.into_iter().filter(is_fact));
+        forget_overtaken(&mut self.carried);
     }
 
     /// What needs nothing to be written, whether or not it can be: waits that end, and searches, which find what is
@@ -136,6 +138,7 @@ impl HubLoop {
         self.go_back();
         // Before what has been carried meanwhile, which came later.
         self.carried.splice(0..0, inputs.into_iter().filter(is_fact));
+        forget_overtaken(&mut self.carried);
         self.hub.set_degraded(Some(reason));
         self.retry_at = Some(self.clock.tick().after(RETRY_WRITING));
     }
@@ -183,6 +186,32 @@ fn is_fact(input: &Input) -> bool {
     !matches!(input, Input::Ask { .. } | Input::Progress { .. } | Input::Output { .. } | Input::Changes(_))
 }
 
+/// Hooks go on meanwhile, and only the last word of each counts.
+fn forget_overtaken(carried: &mut Vec<Input>) {
+    let mut last: HashSet<String> = HashSet::new();
+    let is_last = |input: &Input| match input {
+        Input::HookMoved { name, .. } => last.insert(name.clone()),
+        _ => true,
+    };
+    let mut kept: Vec<bool> = carried.iter().rev().map(is_last).collect();
+    carried.retain(|_| kept.pop().unwrap_or(true));
+}
+
 fn cannot_write(reason: &str) -> Refusal {
     Refusal::new(Code::Busy, format!("nothing can be written at present: {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_word_of_each_hook_is_kept_in_its_place() {
+        let moved = |name: &str, seq| Input::HookMoved { name: name.to_owned(), seq };
+        let removed = || Input::HookRemoved { name: "b".to_owned() };
+        let mut carried = vec![moved("a", 1), moved("b", 2), moved("a", 3), removed(), moved("c", 4), moved("a", 5)];
+        forget_overtaken(&mut carried);
+        let wanted = [moved("b", 2), removed(), moved("c", 4), moved("a", 5)];
+        assert_eq!(format!("{carried:?}"), format!("{wanted:?}"));
+    }
 }

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, About, Defaults, Server};
 use crate::feed::Feed;
+use crate::hooks::Board;
 use crate::model::id::PoolId;
 use crate::ports::{ReadError, Reader, Readers};
 use crate::service::{ControlSocket, Paths, open_port, token};
@@ -32,12 +33,12 @@ pub(super) struct Hall<'a> {
     pub(super) feed: &'a Arc<Feed>,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) exposed: Arc<Exposed>,
+    pub(super) board: &'a Arc<Board>,
 }
 
 impl Doors {
     pub(super) fn open(hall: &Hall<'_>, socket: &ControlSocket) -> Result<Doors, StartError> {
-        let readers: Arc<dyn Readers> =
-            Arc::new(StoreReaders { database: hall.paths.database.clone(), tasks_root: hall.paths.tasks.clone() });
+        let readers = hall.readers();
         let (web, listen_error) = hall.open_web(&readers)?;
         let mut about = hall.about();
         about.listen = web.address().map(|address| address.to_string());
@@ -49,6 +50,7 @@ impl Doors {
             feed: Arc::clone(hall.feed),
             clock: Arc::clone(hall.clock),
             exposition: Arc::clone(&hall.exposed) as _,
+            hooks: Arc::clone(hall.board) as _,
             defaults: hall.defaults(),
             about,
             hand_over: Arc::new(move |stream, early, first| adoption.hand_over(stream, early, first)),
@@ -65,6 +67,11 @@ impl Doors {
 }
 
 impl Hall<'_> {
+    pub(super) fn readers(&self) -> Arc<dyn Readers> {
+        let (database, tasks_root) = (self.paths.database.clone(), self.paths.tasks.clone());
+        Arc::new(StoreReaders { database, tasks_root })
+    }
+
     /// The port that nobody has asked for may be taken, by the program whose port it was first; then it is done without.
     fn open_port(&self) -> Result<(Option<TcpListener>, Option<String>), StartError> {
         let Some(address) = self.config.daemon.listen else { return Ok((None, None)) };

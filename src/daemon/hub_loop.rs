@@ -1,9 +1,11 @@
 //! The main thread: takes what has arrived, has the hub decide, and performs it: persist, reply, run, publish.
 
+use super::Reloaded;
 use super::alerts::Lookout;
 use super::batch::Batch;
 use super::doors::Doors;
 use super::guard::Guard;
+use super::hooks::Hooks;
 use super::housekeeping::Housekeeping;
 use super::inbox::Letter;
 use super::meter::Meter;
@@ -42,12 +44,13 @@ pub(super) struct HubLoop {
     pub(super) letters: Receiver<Letter>,
     pub(super) staff: Staff,
     pub(super) pollers: Pollers,
+    pub(super) hooks: Hooks,
     pub(super) progress: Arc<Progress>,
     pub(super) meter: Meter,
     pub(super) lookout: Lookout,
     pub(super) housekeeping: Housekeeping,
-    /// Reads the configuration again and applies what can be applied; what the hub is to know of it comes back.
-    pub(super) reload: Box<dyn FnMut() -> Option<Input>>,
+    /// Reads the configuration again and applies what can be applied; what others are to know of it comes back.
+    pub(super) reload: Box<dyn FnMut() -> Option<Reloaded>>,
     pub(super) stop_limit: Duration,
     /// How often the supervisor is to be told that we live, and when it was told last.
     pub(super) watchdog: Option<Duration>,
@@ -150,6 +153,8 @@ impl HubLoop {
                     let wait = self.staff.guard(&pool).and_then(Guard::holds_for);
                     batch.inputs.extend(wait.map(|wait| Input::BreakerHolds { pool, wait }));
                 }
+                Letter::HookMoved { name, seq } => batch.inputs.extend(self.hooks.moved(name, seq)),
+                Letter::HookEnded { number } => self.hooks.ended(number),
                 Letter::WorkerDied { pool, slot } => batch.inputs.extend(self.worker_died(pool, slot)),
                 Letter::ThreadDied { name } => {
                     log::error!("the thread {name} died; stopping");

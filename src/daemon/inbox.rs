@@ -42,6 +42,15 @@ pub(super) enum Letter {
     TurnedAway {
         pool: PoolId,
     },
+    /// A hook is done with all events up to this one.
+    HookMoved {
+        name: String,
+        seq: u64,
+    },
+    /// A hook's thread has said its last word.
+    HookEnded {
+        number: u64,
+    },
     /// A worker thread ended that should not have.
     WorkerDied {
         pool: PoolId,

@@ -7,6 +7,7 @@ mod doors;
 #[cfg_attr(not(feature = "otlp"), path = "no_exporter.rs")]
 mod exporter;
 mod guard;
+mod hooks;
 mod housekeeping;
 mod hub_loop;
 mod inbox;
@@ -19,9 +20,9 @@ mod watcher;
 mod worker;
 
 use crate::clock::{Clock, SystemClock, Tick};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::executor;
-use crate::model::hub::Input;
+use crate::hooks::Board;
 use crate::resilience::Metrics;
 use crate::service::{ControlSocket, Lock, Paths, Reporter, Signals, notify};
 use crate::store::StoreError;
@@ -30,6 +31,7 @@ use alerts::Lookout;
 use doors::{Doors, Hall};
 use exporter::Exporting;
 use guard::GuardSettings;
+use hooks::{Hooks, Workshop};
 use housekeeping::{Housekeeping, Retention};
 use hub_loop::{EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, HubLoop};
 use inbox::{DeathNotice, Inbox, Letter, inbox};
@@ -126,7 +128,7 @@ fn start(
     let mut lock = Lock::take(&paths.lock).map_err(failed)?;
     executor::become_subreaper().map_err(failed)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let Recovered { mut hub, mut store, feed, epoch, folded } = recover(config, paths, &*clock)?;
+    let Recovered { mut hub, mut store, feed, epoch, folded, hook_cursors } = recover(config, paths, &*clock)?;
     lock.note_epoch(&epoch).map_err(failed)?;
 
     let (inbox, letters) = inbox();
@@ -149,8 +151,17 @@ fn start(
     let socket = ControlSocket::open(&paths.socket, &lock).map_err(failed)?;
     let lookout = Lookout::new(Arc::clone(&exposed), clock.tick());
     let exporting = Exporting::start(&config.otlp, &exposed, &inbox, &clock)?;
-    let hall = Hall { config, paths, inbox: &inbox, feed: &feed, clock: &clock, exposed: Arc::clone(&exposed) };
+    let board = Arc::new(Board::new(&feed));
+    let hall =
+        Hall { config, paths, inbox: &inbox, feed: &feed, clock: &clock, exposed: Arc::clone(&exposed), board: &board };
     let doors = Doors::open(&hall, &socket)?;
+    let metrics = &exposed.breakers;
+    let readers = hall.readers();
+    let workshop =
+        Workshop { config, paths, inbox: &inbox, feed: &feed, readers, clock: &clock, metrics, board: &board };
+    let mut hooks = Hooks::new(workshop);
+    // Last, because a command may have something to ask of the daemon.
+    hooks.begin_all(&config.hooks, &hook_cursors)?;
     let hub = HubLoop {
         hub,
         store,
@@ -159,6 +170,7 @@ fn start(
         letters,
         staff,
         pollers,
+        hooks,
         progress,
         meter,
         lookout,
@@ -226,12 +238,18 @@ fn workplace(
     }
 }
 
+/// What a new configuration has changed that holds at once.
+struct Reloaded {
+    rules: Option<Vec<config::Alert>>,
+    hooks: Option<Vec<config::Hook>>,
+}
+
 /// SIGHUP: the whole new configuration is validated first; what can be applied is, the rest is named. New rules for alerts
-/// come back.
+/// and new hooks come back.
 fn reloading(
     mut current: Config,
     mut load: Box<dyn FnMut() -> Result<Config, String>>,
-) -> impl FnMut() -> Option<Input> {
+) -> impl FnMut() -> Option<Reloaded> {
     move || match load() {
         Err(problems) => {
             log::error!("the configuration was not read again: {problems}");
@@ -245,16 +263,20 @@ fn reloading(
                     log::warn!("the log level is fixed by the environment or a flag");
                 }
             }
-            let rules = (new.alerts != current.alerts).then(|| Input::AlertRules(alerts::rules(&new.alerts)));
+            let rules = (new.alerts != current.alerts).then(|| new.alerts.clone());
+            let hooks = (new.hooks != current.hooks).then(|| new.hooks.clone());
             current.alerts.clone_from(&new.alerts);
+            current.hooks.clone_from(&new.hooks);
             let same = Config { daemon: config_daemon(&new, &current), ..new.clone() } == current;
             if same {
                 log::info!("the configuration was read again");
             } else {
-                log::warn!("the configuration was read again; settings other than log_level and alerts need a restart");
+                log::warn!(
+                    "the configuration was read again; settings other than log_level, alerts and hooks need a restart"
+                );
             }
             current.daemon.log_level = new.daemon.log_level;
-            rules
+            Some(Reloaded { rules, hooks })
         }
     }
 }

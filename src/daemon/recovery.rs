@@ -2,6 +2,7 @@
 //! Every step can be run again, so a kill anywhere in here is repaired by the next start.
 
 use super::alerts;
+use super::hooks;
 use super::pollers::as_configured;
 use super::worker::Staff;
 use super::{DEFAULT_POOL, StartError, failed, store_failed};
@@ -18,6 +19,7 @@ use crate::model::task::OnCrash;
 use crate::ports::StoredEvent;
 use crate::service::Paths;
 use crate::store::{Store, StoreError};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +33,8 @@ pub(super) struct Recovered {
     pub(super) epoch: String,
     /// How far the changes are folded.
     pub(super) folded: i64,
+    /// How far each hook has come.
+    pub(super) hook_cursors: BTreeMap<String, u64>,
 }
 
 pub(super) fn recover(config: &Config, paths: &Paths, clock: &dyn Clock) -> Result<Recovered, StartError> {
@@ -58,7 +62,8 @@ pub(super) fn recover(config: &Config, paths: &Paths, clock: &dyn Clock) -> Resu
     take_over_tasks(&mut hub, &mut store, config, clock).map_err(store_failed)?;
     let folded = store.changes_folded().map_err(store_failed)?;
     let feed = Arc::new(Feed::new(epoch.clone(), hub.status().seq));
-    Ok(Recovered { hub, store, feed, epoch, folded })
+    let hook_cursors = store.hook_cursors().map_err(store_failed)?;
+    Ok(Recovered { hub, store, feed, epoch, folded, hook_cursors })
 }
 
 /// Children of a daemon that was killed go on running; none of their tasks may start again before they have ended.
@@ -93,6 +98,7 @@ fn take_over_tasks(hub: &mut Hub, store: &mut Store, config: &Config, clock: &dy
     store.begin()?;
     let first = store.has_no_pool()?;
     let configured = as_configured(&config.upstreams, &store.upstreams()?);
+    let cursors = store.hook_cursors()?;
     let changed = first || !configured.is_empty();
     commit(hub, store, clock, |hub, store, effects| {
         let now = clock.now();
@@ -105,6 +111,7 @@ fn take_over_tasks(hub: &mut Hub, store: &mut Store, config: &Config, clock: &dy
         hub.step(now, Input::AlertRules(alerts::rules(&config.alerts)), store, effects)?;
         hub.due(now, store, effects)?;
         hub.settle(now, store, effects)?;
+        effects.writes.extend(hooks::as_configured(&config.hooks, &cursors, hub.status().seq));
         Ok(())
     })?;
     if changed {

@@ -1,6 +1,8 @@
 //! How the daemon ends: signals, the orderly stop, and workers that die.
 
+use super::Reloaded;
 use super::adversity::RETRY_WRITING;
+use super::alerts;
 use super::hub_loop::{EXIT_INTERNAL, EXIT_INTERRUPTED, HubLoop};
 use crate::clock::Tick;
 use crate::model::hub::Input;
@@ -20,7 +22,7 @@ pub(super) struct Stopping {
 }
 
 impl HubLoop {
-    pub(super) fn signal(&mut self, signal: Signal) -> Option<Input> {
+    pub(super) fn signal(&mut self, signal: Signal) -> Vec<Input> {
         match signal {
             Signal::Stop if self.stopping.is_none() => {
                 log::info!("stopping");
@@ -35,11 +37,19 @@ impl HubLoop {
                     stopping.until = self.clock.tick();
                 }
             }
-            Signal::Reload => return (self.reload)(),
+            Signal::Reload => return self.read_again(),
             // Nobody listens for these here.
             Signal::Resized | Signal::Continued => {}
         }
-        None
+        Vec::new()
+    }
+
+    fn read_again(&mut self) -> Vec<Input> {
+        let Some(Reloaded { rules, hooks }) = (self.reload)() else { return Vec::new() };
+        let rules = rules.map(|rules| Input::AlertRules(alerts::rules(&rules)));
+        // A daemon that is stopping begins nothing any more.
+        let hooks = hooks.filter(|_| self.stopping.is_none()).map(|hooks| self.hooks.set(&hooks));
+        rules.into_iter().chain(hooks.into_iter().flatten()).collect()
     }
 
     /// No more doors, no more dispatching; running tasks are interrupted and go back to their queues.
@@ -53,6 +63,7 @@ impl HubLoop {
             doors.close();
         }
         self.pollers.end_all();
+        self.hooks.end_all();
         self.staff.interrupt_all();
         self.stopping = Some(Stopping { until: self.clock.tick().after(self.stop_limit), hurried: false });
         self.hub.stop_dispatching();
@@ -61,7 +72,7 @@ impl HubLoop {
     pub(super) fn has_stopped(&mut self) -> bool {
         let running = self.hub.status().tasks_running;
         let Some(stopping) = &mut self.stopping else { return false };
-        if running == 0 && self.carried.is_empty() {
+        if running == 0 && self.carried.is_empty() && self.hooks.have_ended() {
             return true;
         }
         if self.clock.tick() < stopping.until {
@@ -71,6 +82,7 @@ impl HubLoop {
             // One last second for the reports of what is killed now.
             stopping.until = self.clock.tick().after(RETRY_WRITING);
             self.staff.kill_all();
+            self.hooks.kill_all();
             return false;
         }
         log::warn!("stopped before everything had ended; the next start puts it right");

@@ -3,7 +3,7 @@
 use super::guard::{self, Guard, GuardSettings};
 use super::inbox::{DeathNotice, Inbox, Letter};
 use crate::clock::Clock;
-use crate::executor::{self, Job, Standing, Wake, task_directory};
+use crate::executor::{self, Job, Purpose, Standing, Wake, task_directory};
 use crate::model::command::Written;
 use crate::model::hub::{Cancel, Input, Run, Stop};
 use crate::model::id::{PoolId, TaskSeq, Token};
@@ -319,6 +319,7 @@ impl Bench {
     fn run_command(&self, run: &Run, input: TaskInput) -> (Report, Standing) {
         let place = &self.workplace;
         let job = Job {
+            purpose: Purpose::Task,
             task_id: run.id.to_string(),
             marker: format!("{}/{}/{}", place.epoch, run.id, run.attempt),
             argv: self.command.clone(),

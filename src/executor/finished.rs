@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-use super::job::Job;
+use super::job::{Job, Purpose};
 
 /// How much of a complaint becomes part of the error.
 pub(super) const COMPLAINT_BYTES_MAX: usize = 2 << 10;
@@ -155,7 +155,12 @@ impl Evidence {
             }
             Ending::Failed => self.failure(program),
         };
-        Some(if self.complaint.is_empty() { what } else { format!("{what}: {}", self.complaint) })
+        let complaint = match job.purpose {
+            Purpose::Task => self.complaint.as_str(),
+            // It goes into a line of the log.
+            Purpose::Hook => self.complaint.lines().last().unwrap_or_default(),
+        };
+        Some(if complaint.is_empty() { what } else { format!("{what}: {complaint}") })
     }
 
     fn failure(&self, program: &str) -> String {

@@ -11,9 +11,19 @@ const SYSTEM_PROMPT: &str = "{system_prompt}";
 /// The one agent whose option for a system prompt is known.
 const CLAUDE: &str = "claude";
 
-/// One attempt at a task.
+/// What a process is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A task of a pool.
+    Task,
+    /// An event that a hook waits for: it goes to standard input, and the arguments are passed on as they are.
+    Hook,
+}
+
+/// One attempt at a task, or one run of a hook.
 #[derive(Clone, Debug)]
 pub struct Job {
+    pub purpose: Purpose,
     pub task_id: String,
     /// `<epoch>/<task id>/<attempt>`; every process of the run carries it as `CLAUDE_COMMS_TASK`. Unlike any other's.
     pub marker: String,
@@ -48,6 +58,9 @@ impl Job {
 
     /// The arguments after the program's name, placeholders filled in.
     pub(super) fn arguments(&self) -> Vec<Cow<'_, str>> {
+        if self.purpose == Purpose::Hook {
+            return self.argv.iter().skip(1).map(Cow::from).collect();
+        }
         let system_prompt = self.system_prompt.as_deref().unwrap_or_default();
         let prompt = self.whole_prompt();
         let mut arguments: Vec<Cow<'_, str>> =
@@ -91,7 +104,7 @@ impl Job {
     }
 
     fn has_place_for(&self, placeholder: &str) -> bool {
-        self.argv.iter().skip(1).any(|argument| argument.contains(placeholder))
+        self.purpose == Purpose::Task && self.argv.iter().skip(1).any(|argument| argument.contains(placeholder))
     }
 }
 
@@ -160,6 +173,14 @@ mod tests {
     #[test]
     fn the_system_prompt_stays_with_a_prompt_that_is_an_argument() {
         assert_eq!(invoked(&["a", "{prompt}"], Some("S")), ("S\n\nP".to_owned(), None));
+    }
+
+    #[test]
+    fn the_arguments_of_a_hook_are_passed_on_as_they_are() {
+        let job =
+            Job { purpose: Purpose::Hook, prompt: "P".to_owned(), ..job(&["claude", "{prompt}", "{system_prompt}"]) };
+        assert_eq!(job.arguments(), ["{prompt}", "{system_prompt}"]);
+        assert_eq!(job.input().as_deref(), Some("P"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Running one task as a supervised child process, on the thread that asks for it: bounded in time, memory and disk, and
+//! Running one task, or a hook, as a supervised child process, on the thread that asks for it: bounded in time, memory and disk, and
 //! never outlived by anything that it has started. Only Linux (5.4 or newer) can do this: pidfds, /proc, subreaper.
 //!
 //! [`run()`] is the whole of it; [`Wake`] ends a run from another thread; [`orphans`] ends what a daemon that was killed
@@ -29,7 +29,7 @@ mod sweep;
 mod tests;
 
 pub use finished::{Ending, Finished, Standing, Usage};
-pub use job::Job;
+pub use job::{Job, Purpose};
 pub use leader::{become_subreaper, reap_adopted};
 pub use output::{remove_output, task_directory};
 pub use procfs::Process;

@@ -53,7 +53,10 @@ pub fn run(job: &Job, token: u64, wake: &Wake, clock: &dyn Clock, observer: &mut
     let input = job.input().filter(|input| !input.is_empty());
     let started = match start(job, input.is_some()) {
         Ok(started) => started,
-        Err(err) => return Finished::without_process(Ending::NotStarted, err.standing(), err.to_string()),
+        Err(err) => {
+            let sentence = err.sentence(job.purpose);
+            return Finished::without_process(Ending::NotStarted, err.standing(), sentence);
+        }
     };
     let log = |name| LogFile::new(&job.output_directory, name, job.log_bytes_max);
     let mut run = Run {

@@ -11,7 +11,7 @@ use rustix::fs::Access;
 use rustix::io::{Errno, ioctl_fionbio};
 
 use super::finished::Standing;
-use super::job::Job;
+use super::job::{Job, Purpose};
 use super::leader::Leader;
 use super::procfs::MARKER;
 
@@ -66,6 +66,25 @@ pub(super) enum StartError {
 }
 
 impl StartError {
+    /// What to do about it, where that depends on what the process was to be started for.
+    pub(super) fn sentence(&self, purpose: Purpose) -> String {
+        match (purpose, self) {
+            (Purpose::Hook, StartError::NotOnPath(program)) => {
+                format!("`{program}` is not on PATH; install it, or correct the hook's command")
+            }
+            (Purpose::Hook, StartError::NoProgram(program)) => {
+                format!("`{program}` does not exist; correct the hook's command")
+            }
+            (Purpose::Hook, StartError::NotExecutable(program)) => {
+                format!("`{program}` may not be executed; make it executable (chmod +x), or correct the hook's command")
+            }
+            (Purpose::Hook, StartError::TooLong(program)) => {
+                format!("the channel of the event is too long for a variable of `{program}`")
+            }
+            _ => self.to_string(),
+        }
+    }
+
     /// Whether the next task would fail in the same way.
     pub(super) fn standing(&self) -> Standing {
         match self {

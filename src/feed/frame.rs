@@ -23,6 +23,9 @@ struct Frame<'a> {
     error_code: Option<&'a str>,
     error_message: Option<&'a str>,
     seq: Option<u64>,
+    /// Last, so that it is found at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hook: Option<&'a str>,
 }
 
 /// Encodes an event, once for all who will read it.
@@ -37,6 +40,10 @@ pub fn encode_snapshot(body: &Body, at: Timestamp) -> StoredEvent {
 
 fn encoded(body: &Body, at: Timestamp, seq: Option<u64>) -> StoredEvent {
     let channel = body.channel();
+    let hook = match body {
+        Body::Published(publication) => publication.hook.as_deref(),
+        _ => None,
+    };
     let frame = Frame {
         id: seq.map(|seq| seq.to_string()),
         correlation_id: None,
@@ -48,6 +55,7 @@ fn encoded(body: &Body, at: Timestamp, seq: Option<u64>) -> StoredEvent {
         error_code: None,
         error_message: None,
         seq,
+        hook,
     };
     let bytes = serde_json::to_vec(&frame).expect("strings and numbers can always be written as JSON");
     StoredEvent { seq: seq.unwrap_or(0), name: body.name().into(), frame: bytes.into(), channel: channel.into() }
@@ -296,8 +304,29 @@ mod tests {
             name: "note.taken".into(),
             severity: Severity::Warning,
             data: r#"{"a":{"severity":"error"},"severity":"info"}"#.into(),
+            hook: None,
         }));
         assert!(frame.contains(r#""data":{"a":{"severity":"error"},"severity":"warning"},"#), "{frame}");
+    }
+
+    #[test]
+    fn what_a_hook_publishes_says_so_at_its_end() {
+        let published = |data: &str, hook: Option<&str>| {
+            let publication = Publication {
+                channel: "notes:mine".into(),
+                name: "note.taken".into(),
+                severity: Severity::Info,
+                data: data.into(),
+                hook: hook.map(Into::into),
+            };
+            encode(&Event { seq: 7, at: Timestamp::from_micros(1), body: Body::Published(publication) })
+        };
+        let told = published("{}", Some("check"));
+        assert!(told.frame.ends_with(br#","error_message":null,"seq":7,"hook":"check"}"#));
+        assert_eq!((told.hook(), told.severity()), (Some("check"), Severity::Info));
+        // What somebody says within the data is their own affair.
+        assert_eq!(published(r#"{"a":1,"hook":"check"}"#, None).hook(), None);
+        assert_eq!(published(r#"{"a":1,"hook":"check"}"#, Some("other")).hook(), Some("other"));
     }
 
     #[test]

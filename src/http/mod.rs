@@ -7,6 +7,7 @@ mod endpoint;
 mod excerpt;
 mod head;
 mod post;
+mod resolver;
 mod retry_after;
 
 pub use agent::{HEAD_BYTES_MAX, agent_for};

@@ -171,6 +171,8 @@ pub struct Publication {
     pub severity: Severity,
     /// A JSON object, as text, without `severity`.
     pub data: Arc<str>,
+    /// The hook whose command publishes it; a name.
+    pub hook: Option<Arc<str>>,
 }
 
 /// Kinds of channels on which this program alone speaks.

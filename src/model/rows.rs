@@ -95,6 +95,12 @@ pub enum Write {
     },
     PutAlert(Box<Alert>),
     DeleteAlert(Key),
+    /// The last event that a hook is done with.
+    PutHookCursor {
+        name: String,
+        seq: u64,
+    },
+    DeleteHookCursor(String),
     PutGroup(GroupRow),
     DeleteGroup(String),
     PutTask(Box<Task>),

@@ -115,6 +115,8 @@ impl Store {
             Write::DeleteBreaker(name) => self.delete_breaker(name),
             Write::PutAlert(alert) => self.put_alert(alert),
             Write::DeleteAlert(key) => self.delete_alert(key),
+            Write::PutHookCursor { name, seq } => self.put_hook_cursor(name, *seq),
+            Write::DeleteHookCursor(name) => self.delete_hook_cursor(name),
             Write::PutGroup(group) => self.put_group(group),
             Write::DeleteGroup(name) => self.delete_group(name),
             Write::PutTask(task) => self.put_task(task),

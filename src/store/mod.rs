@@ -13,6 +13,7 @@ mod alerts;
 mod breakers;
 mod events;
 mod groups;
+mod hooks;
 mod messages;
 mod pools;
 mod search;

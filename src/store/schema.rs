@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub(super) const VERSION: i64 = 1 + STEPS.len() as i64;
 
 /// What leads from one version to the next, from 1 on. What has once been released is never changed.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "CREATE TABLE breakers(name TEXT PRIMARY KEY, snapshot TEXT NOT NULL, saved_at REAL NOT NULL) WITHOUT ROWID;",
     "CREATE TABLE upstreams(
        name TEXT PRIMARY KEY, endpoint TEXT NOT NULL, settings TEXT NOT NULL, configured INTEGER NOT NULL,
@@ -27,6 +27,7 @@ const STEPS: [&str; 3] = [
     "CREATE TABLE alerts(
        rule TEXT NOT NULL, labels TEXT NOT NULL, metric TEXT NOT NULL, bound TEXT NOT NULL, threshold REAL NOT NULL,
        value REAL NOT NULL, since REAL NOT NULL, raised_at REAL NOT NULL, PRIMARY KEY(rule, labels)) WITHOUT ROWID;",
+    "CREATE TABLE hook_cursors(name TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;",
 ];
 
 /// How often a file is copied that others write to meanwhile.

@@ -208,7 +208,7 @@ fn publish(data: &Map<String, Value>) -> Result<Publication, Fault> {
     let told = told.filter(|told| told.len() <= PUBLISHED_BYTES_MAX).ok_or_else(|| {
         Fault::new("DECODE_ERROR", format!("data.data must be an object of at most {PUBLISHED_BYTES_MAX} bytes"))
     })?;
-    Ok(Publication { channel, name, severity, data: told.into() })
+    Ok(Publication { channel, name, severity, data: told.into(), hook: None })
 }
 
 #[cfg(test)]

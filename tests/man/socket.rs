@@ -10,7 +10,7 @@ use crate::{assert_same, constants, source};
 
 #[test]
 fn every_command_of_the_socket_is_described_with_what_it_takes_and_answers() {
-    let files = ["wire.rs", "wire/alert.rs", "wire/upstream.rs", "wire/workflow.rs"];
+    let files = ["wire.rs", "wire/alert.rs", "wire/hook.rs", "wire/upstream.rs", "wire/workflow.rs"];
     let wire = files.map(|file| source::read(&format!("src/control/{file}"))).concat();
     let page = Page::read("claude-comms-protocol.7");
     let (arguments, results) = (source::arguments(&wire), source::results(&wire));

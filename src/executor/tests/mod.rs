@@ -26,6 +26,7 @@ pub(super) fn job(argv: &[&str]) -> Job {
     static COUNT: AtomicU64 = AtomicU64::new(1);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     Job {
+        purpose: Purpose::Task,
         task_id: "task".to_owned(),
         marker: format!("epoch-{}-{count}/task/1", std::process::id()),
         argv: argv.iter().map(|&argument| argument.to_owned()).collect(),

@@ -147,6 +147,8 @@ impl FakeRows {
                 self.refuse_unless(new, "raised alert");
             }
             Write::DeleteAlert(key) => drop(tables.alerts.remove(&key)),
+            // The hub reads none of them back.
+            Write::PutHookCursor { .. } | Write::DeleteHookCursor(_) => {}
             Write::DeletePool(id) => drop(tables.pools.remove(&id)),
             Write::PutUpstream(row) => drop(tables.upstreams.insert(row.name.clone(), row)),
             Write::DeleteUpstream(name) => {

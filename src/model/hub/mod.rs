@@ -119,6 +119,15 @@ pub enum Input {
     AlertRules(Vec<Rule>),
     /// What they are about has been read.
     Looked(Arc<Look>),
+    /// A hook is done with all events up to this one. The hub keeps nothing of it but the row.
+    HookMoved {
+        name: String,
+        seq: u64,
+    },
+    /// There is no hook of that name any more.
+    HookRemoved {
+        name: String,
+    },
     /// Nothing more is dispatched; the daemon is stopping.
     Stopping,
 }
@@ -264,6 +273,8 @@ impl Hub {
             }
             Input::AlertRules(rules) => self.set_alert_rules(now, rules, out),
             Input::Looked(look) => self.looked(now, &look, out),
+            Input::HookMoved { name, seq } => out.writes.push(Write::PutHookCursor { name, seq }),
+            Input::HookRemoved { name } => out.writes.push(Write::DeleteHookCursor(name)),
             Input::Stopping => self.stop_dispatching(),
         }
         Ok(())

@@ -153,6 +153,7 @@ fn a_newer_file_is_refused() {
 fn back_to_version_1(db: &Connection) {
     db.execute_batch(
         "DROP TABLE breakers; DROP TABLE upstreams; DROP TABLE counters; DROP TABLE samples; DROP TABLE alerts;
+         DROP TABLE hook_cursors;
          PRAGMA user_version = 1;",
     )
     .unwrap();
@@ -184,7 +185,7 @@ fn an_older_file_is_copied_and_then_brought_up_to_date() {
 const VERSION_3: &str = include_str!("version_3.sql");
 
 #[test]
-fn a_file_of_the_version_before_keeps_what_it_has_and_gets_a_place_for_alerts() {
+fn a_file_of_version_3_keeps_what_it_has_and_gets_a_place_for_alerts() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("messages.db");
     let db = Connection::open(&path).unwrap();
@@ -202,6 +203,40 @@ fn a_file_of_the_version_before_keeps_what_it_has_and_gets_a_place_for_alerts() 
     assert_eq!((snapshot.totals.len(), snapshot.alerts), (1, Vec::new()));
     assert_eq!(bench.store.modules().unwrap().len(), 2);
     assert_eq!(bench.store.breakers().unwrap().len(), 1);
+}
+
+/// What version 4 has besides.
+const VERSION_4: &str = include_str!("version_4.sql");
+
+#[test]
+fn a_file_of_the_version_before_keeps_what_it_has_and_gets_a_place_for_hooks() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("messages.db");
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch(VERSION_3).unwrap();
+    db.execute_batch(VERSION_4).unwrap();
+    drop(db);
+    let mut bench = Bench { store: prepare(&path).unwrap().store, directory };
+    let copy = Connection::open(bench.directory.path().join("messages.db.v4")).unwrap();
+    let has_hooks = |db: &Connection| {
+        db.query_row("SELECT count(*) FROM sqlite_master WHERE name = 'hook_cursors'", [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    assert_eq!((has_hooks(&copy), has_hooks(&bench.foreign())), (0, 1));
+    let snapshot = bench.store.snapshot().unwrap();
+    assert_eq!((snapshot.seq, snapshot.pools.len(), snapshot.upstreams.len()), (9, 1, 3));
+    assert_eq!((snapshot.alerts.len(), &*snapshot.alerts[0].rule), (1, "awake"));
+    assert!(bench.store.hook_cursors().unwrap().is_empty());
+}
+
+#[test]
+fn how_far_a_hook_has_come_is_kept_by_its_name() {
+    let mut bench = Bench::new();
+    let put = |name: &str, seq| Write::PutHookCursor { name: name.to_owned(), seq };
+    bench.write(&[put("a", 5), put("b", 6), put("c", u64::MAX)]);
+    bench.write(&[put("a", 7), Write::DeleteHookCursor("b".to_owned()), Write::DeleteHookCursor("none".to_owned())]);
+    let cursors = bench.store.hook_cursors().unwrap();
+    assert_eq!(cursors, BTreeMap::from([("a".to_owned(), 7), ("c".to_owned(), i64::MAX.unsigned_abs())]));
 }
 
 #[test]
