@@ -58,9 +58,12 @@ impl Desk {
         })
     }
 
-    /// The store is asked only where there is an id in the request that is not whole.
+    /// The store is asked only where there is an id in the request that is not whole. Directories are looked at where the
+    /// store is: whoever takes the first step must not wait for a disk.
     fn meaning(&self, request: Request, then: impl FnOnce(Result<Meant, Refusal>) -> Step + Send + 'static) -> Step {
-        match self.translator.meaning(&request, None) {
+        let meaning =
+            if names_directory(&request) { Ok(Meaning::Unresolved) } else { self.translator.meaning(&request, None) };
+        match meaning {
             Ok(Meaning::Command(command)) => then(Ok(Meant::Command(command))),
             Ok(Meaning::Read) => then(Ok(Meant::Read(Box::new(request)))),
             Err(refusal) => then(Err(refusal)),
@@ -77,6 +80,17 @@ impl Desk {
             Meaning::Read => Ok(Meant::Read(Box::new(request))),
             Meaning::Unresolved => Err(Refusal::new(Code::Internal, "an id is not found out in spite of a reader")),
         }
+    }
+}
+
+/// Whether there is a directory in it that must be there.
+fn names_directory(request: &Request) -> bool {
+    let is_path = |party: &str| party.contains('/');
+    match request {
+        Request::TaskSubmit(args) => args.context.as_ref().is_some_and(|context| context.get("repo").is_some()),
+        Request::MessageSend(args) => is_path(&args.from) || is_path(&args.to),
+        Request::Ask(args) => is_path(&args.from) || is_path(&args.to),
+        _ => false,
     }
 }
 

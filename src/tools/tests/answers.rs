@@ -6,7 +6,6 @@ use crate::control::wire::Request;
 use crate::model::hub::{Input, PollerOrder};
 use crate::model::id::UpstreamName;
 use crate::model::task::Ending;
-use crate::model::upstream::PollReport;
 use std::time::Duration;
 
 #[test]
@@ -142,21 +141,7 @@ fn an_upstream_is_polled_and_shown() {
     let mut polling = house.call("poll_upstream", json!({"name": "session-buddy", "timeout": 60}));
     assert!(!polling.is_over());
     assert!(matches!(house.orders.last(), Some((_, PollerOrder::Poll))), "{:?}", house.orders);
-    let report = PollReport {
-        cycle: 1,
-        at: crate::clock::Clock::wall(&house.clock),
-        took: Duration::from_secs(1),
-        manual: true,
-        metrics: vec!["session_buddy.sessions.active".to_owned()],
-        errors: vec!["get_session_analytics failed".to_owned()],
-        is_well: false,
-        samples: Vec::new(),
-        tools: Vec::new(),
-        era: Some("legacy"),
-        consecutive_failures: 1,
-        failures: 1,
-        next_poll_at: None,
-    };
+    let report = walk::polled(&house);
     house.batch(vec![Input::Polled { upstream: UpstreamName::new("session-buddy"), report: Box::new(report) }]);
     house.go_on(&mut polling);
     let polled = house.answered("poll_upstream", &polling.outcome());

@@ -10,6 +10,7 @@ mod runs;
 mod schema;
 mod table;
 mod tasks;
+mod walk;
 
 use crate::mcp::protocol::RpcError;
 use crate::mcp::server::{Done, Outcome};
