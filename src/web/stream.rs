@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn a_message_is_one_event_in_one_chunk() {
         assert_eq!(event(b"{}"), &b"19\r\nevent: message\ndata: {}\n\n\r\n"[..]);
-        assert!(comment().starts_with(b"15\r\n: "));
+        assert!(comment().starts_with(b"14\r\n: "));
         let head = head(Timestamp::from_micros(0), true);
         assert!(head.ends_with(b"\r\n\r\n") && !head.windows(5).any(|part| part == b"close"));
     }
