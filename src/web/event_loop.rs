@@ -11,6 +11,7 @@ use crate::clock::Tick;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::Shutdown;
@@ -26,6 +27,8 @@ const ACCEPTS_A_TURN_MAX: usize = 64;
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(100);
 /// HTTP connections beside those that are WebSockets.
 const HTTP_MAX: usize = 256;
+/// What the kernel holds of what a client has yet to take; it adds as much again for its own books.
+const SEND_BUFFER_BYTES: usize = 128 << 10;
 /// How long clients have to take their leave when the daemon stops.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// They come back spread over this time, not all at once.
@@ -244,6 +247,8 @@ impl EventLoop {
         self.next_id += 1;
         // Small frames are not held back for others to join them.
         let _ = stream.set_nodelay(true);
+        // Left to itself, the kernel would hold megabytes for one who does not read, and its pings behind them.
+        let _ = set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES);
         let http = Http::new(id, stream, peer, &self.shared);
         self.connections.insert(id, Connection::Http(Box::new(http)));
         self.ready.push((id, false));

@@ -220,10 +220,7 @@ impl Session {
         while self.readable && left > 0 && !self.is_busy() {
             left -= 1;
             let message = self.socket.read();
-            if std::mem::take(&mut self.socket.get_mut().has_heard) {
-                self.heard_at = shared.now.tick;
-                self.pinged_at = None;
-            }
+            self.note_signs_of_life(shared);
             match message {
                 Ok(message) => self.take(message, shared),
                 Err(error) => self.troubled(error, shared)?,
@@ -234,6 +231,13 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    fn note_signs_of_life(&mut self, shared: &Shared) {
+        if std::mem::take(&mut self.socket.get_mut().has_heard) {
+            self.heard_at = shared.now.tick;
+            self.pinged_at = None;
+        }
     }
 
     /// What the protocol itself has to say goes between two events.
@@ -526,13 +530,23 @@ impl Session {
             return Fate::Stays;
         }
         match (self.closing, self.pinged_at) {
+            (Closing::No, Some(_)) if !self.writable => {
+                // The ping may wait behind other things. That there is room is told late, when a good part of them was taken;
+                // but any of it that was taken is a sign of life, and makes room.
+                self.writable = true;
+                let fate = self.turn(true, shared);
+                return if self.pinged_at.is_some() { Fate::Gone } else { fate };
+            }
             (Closing::Since(_) | Closing::Deaf(_), _) | (Closing::No, Some(_)) => return Fate::Gone,
             (Closing::No, None) if self.rights == Rights::None => {
                 self.close(CloseCode::Policy, "no token was shown in time", shared);
             }
             (Closing::No, None) => {
-                let _ = self.socket.send(Message::Ping(Bytes::new()));
-                self.collect();
+                // What waits to be taken asks the same.
+                if self.outbox.is_empty() {
+                    let _ = self.socket.send(Message::Ping(Bytes::new()));
+                    self.collect();
+                }
                 self.pinged_at = Some(shared.now.tick);
             }
         }
