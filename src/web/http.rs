@@ -210,7 +210,9 @@ impl Http {
                 shared.jobs.push_back((self.id, job));
             }
             Route::Upgrade(handshake) => {
-                let early = std::mem::take(&mut self.input);
+                let mut early = std::mem::take(&mut self.input);
+                // The protocol goes on with this memory, for as long as the connection lasts.
+                early.shrink_to_fit();
                 return Some(Next::Upgrade { handshake, early, head });
             }
         }

@@ -416,6 +416,10 @@ impl Session {
             self.catching_up.push_back(CatchUp { filters, channels, seq: self.seq, until: from });
             self.seq = from;
         }
+        if self.subscriptions.is_empty() {
+            // Most say once what they follow, and that is one channel.
+            self.subscriptions.reserve_exact(subscribe.channels.len());
+        }
         for (channel, filter) in subscribe.channels.iter().zip(&subscribe.filters) {
             let subscription = Subscription {
                 channel: channel.clone(),
