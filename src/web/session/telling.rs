@@ -1,6 +1,7 @@
 //! The way out of a session: what is its own first, then what it has missed, then what happens.
 
-use super::{Awaited, CODE_FALLEN_BEHIND, Closing, Session, Subscription};
+use super::following::Subscription;
+use super::{Awaited, CODE_FALLEN_BEHIND, Closing, Session};
 use crate::feed::gap_frame;
 use crate::ports::StoredEvent;
 use crate::web::delivery::Batch;
