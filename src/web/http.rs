@@ -6,6 +6,7 @@ use super::response::Response;
 use super::routes::{self, Route};
 use super::session::Fate;
 use super::shared::Shared;
+use super::wire;
 use super::work::Done;
 use crate::clock::Tick;
 use bytes::Bytes;
@@ -187,7 +188,7 @@ impl Http {
 
     fn flush(&mut self) -> io::Result<()> {
         if let Some(stream) = self.stream.as_mut().filter(|_| self.writable) {
-            self.writable = self.outbox.flush(stream)?;
+            self.writable = self.outbox.flush(|bytes| wire::send(stream, bytes))?;
         }
         Ok(())
     }
@@ -209,7 +210,9 @@ impl Http {
                 shared.jobs.push_back((self.id, job));
             }
             Route::Upgrade(handshake) => {
-                let early = std::mem::take(&mut self.input);
+                let mut early = std::mem::take(&mut self.input);
+                // The protocol goes on with this memory, for as long as the connection lasts.
+                early.shrink_to_fit();
                 return Some(Next::Upgrade { handshake, early, head });
             }
         }
