@@ -6,7 +6,6 @@
 
 use claude_comms::clock::SystemClock;
 use claude_comms::feed::Feed;
-use claude_comms::mcp::server::{Card, Offer, Order, Prompt, Step, Template, Tool};
 use claude_comms::model::command::{Code, Command as Asked, Refusal};
 use claude_comms::model::pool::PoolView;
 use claude_comms::ports::{Answer, Asker, Exposition, ReadError, Reader, Readers};
@@ -47,37 +46,10 @@ impl Exposition for Nobody {
     }
 }
 
-impl Offer for Nobody {
-    fn card(&self) -> &Card {
-        const CARD: Card = Card { name: "nobody", title: "Nobody", version: "0", instructions: "" };
-        &CARD
-    }
-
-    fn tools(&self) -> &[Tool] {
-        &[]
-    }
-
-    fn prompts(&self) -> &[Prompt] {
-        &[]
-    }
-
-    fn templates(&self) -> &[Template] {
-        &[]
-    }
-
-    fn begin(&self, _order: Order) -> Step {
-        Step::answered(Value::Null)
-    }
-
-    fn channel(&self, _uri: &str) -> Option<String> {
-        None
-    }
-}
-
 fn echo() -> Web {
     let tokens = Tokens { full: "full".to_owned(), read_only: "read-only".to_owned() };
     let means = Means {
-        offer: Arc::new(Nobody),
+        offer: Arc::new(()),
         asker: Arc::new(Nobody),
         readers: Arc::new(Nobody),
         exposition: Arc::new(Nobody),

@@ -2,6 +2,7 @@
 //! Every figure is a ratio of interleaved runs within one process; absolute times depend on the neighbours.
 #![allow(dead_code, clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
 
+pub(crate) mod crowd;
 pub(crate) mod load;
 pub(crate) mod mcp_server;
 
@@ -61,10 +62,9 @@ impl Daemon {
         self.child.id()
     }
 
-    /// The time that its threads have had a processor, in seconds.
+    /// As [`Process::processor_seconds`].
     pub(crate) fn processor_seconds(&self) -> f64 {
-        let nanos = |text: &str| text.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
-        self.threads("schedstat").iter().filter_map(|text| nanos(text)).sum::<f64>() / 1e9
+        Process(self.pid()).processor_seconds()
     }
 
     /// What the kernel has charged it with by its clock tick: utime + stime, in hundredths of a second.
@@ -76,20 +76,12 @@ impl Daemon {
 
     /// How often its threads have gone to sleep, each time to be woken again.
     pub(crate) fn wake_ups(&self) -> f64 {
-        self.threads("status").iter().map(|text| number_of(text, "voluntary_ctxt_switches:")).sum()
+        Process(self.pid()).threads("status").iter().map(|text| number_of(text, "voluntary_ctxt_switches:")).sum()
     }
 
-    /// Memory that it has at present, in megabytes.
+    /// As [`Process::resident_megabytes`].
     pub(crate) fn resident_megabytes(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        number_of(&status, "VmRSS:") / 1024.0
-    }
-
-    /// A file of the kernel's about each of its threads.
-    fn threads(&self, file: &str) -> Vec<String> {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
-        // One that has just ended is not there to be read.
-        threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join(file)).ok()).collect()
+        Process(self.pid()).resident_megabytes()
     }
 
     /// Stops in order and gives the directory back.
@@ -118,6 +110,31 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.terminate();
+    }
+}
+
+/// A process by its number: what the kernel says of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Process(pub(crate) u32);
+
+impl Process {
+    /// The time that its threads have had a processor, in seconds.
+    pub(crate) fn processor_seconds(self) -> f64 {
+        let nanos = |text: &str| text.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
+        self.threads("schedstat").iter().filter_map(|text| nanos(text)).sum::<f64>() / 1e9
+    }
+
+    /// Memory that it has at present, in megabytes.
+    pub(crate) fn resident_megabytes(self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap();
+        number_of(&status, "VmRSS:") / 1024.0
+    }
+
+    /// A file of the kernel's about each of its threads.
+    fn threads(self, file: &str) -> Vec<String> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.0)).unwrap();
+        // One that has just ended is not there to be read.
+        threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join(file)).ok()).collect()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::clock::Tick;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ const ACCEPTS_A_TURN_MAX: usize = 64;
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(100);
 /// HTTP connections beside those that are WebSockets.
 const HTTP_MAX: usize = 256;
+/// What the kernel holds of what a client has yet to take; it adds as much again for its own books.
+const SEND_BUFFER_BYTES: usize = 128 << 10;
 /// How long clients have to take their leave when the daemon stops.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// They come back spread over this time, not all at once.
@@ -42,17 +45,25 @@ pub(super) struct EventLoop {
     pub(super) from_desk: Receiver<(usize, Done)>,
     pub(super) adopted: Receiver<Adopted>,
     pub(super) shared: Shared,
-    connections: HashMap<usize, Connection>,
+    connections: HashMap<usize, Place>,
     sessions: usize,
     next_id: usize,
     /// To be looked at in the next turn without being told; and whether events may be told as well.
     ready: Vec<(usize, bool)>,
     timers: BTreeSet<(Tick, usize)>,
-    timer_of: HashMap<usize, Tick>,
     rounds: Rounds,
     /// When somebody is let in again.
     accept_at: Option<Tick>,
     has_complained: bool,
+}
+
+/// A connection, and what is set for it: kept with it, so that telling thousands finds nothing to change elsewhere.
+struct Place {
+    connection: Connection,
+    /// When its timer goes off.
+    timer: Tick,
+    /// How often it is told, as the rounds know.
+    period_micros: Option<u64>,
 }
 
 impl EventLoop {
@@ -78,7 +89,6 @@ impl EventLoop {
             next_id: 0,
             ready: Vec::new(),
             timers: BTreeSet::new(),
-            timer_of: HashMap::new(),
             rounds: Rounds::default(),
             accept_at: None,
             has_complained: false,
@@ -112,8 +122,8 @@ impl EventLoop {
                 Token(id) => {
                     let readable = event.is_readable() || event.is_read_closed() || event.is_error();
                     let writable = event.is_writable() || event.is_write_closed();
-                    if let Some(connection) = self.connections.get_mut(&id) {
-                        let was_blocked = connection.ready(readable, writable);
+                    if let Some(place) = self.connections.get_mut(&id) {
+                        let was_blocked = place.connection.ready(readable, writable);
                         self.ready.push((id, was_blocked));
                     }
                 }
@@ -147,40 +157,42 @@ impl EventLoop {
 
     /// One connection's turn.
     fn visit(&mut self, id: usize, time: bool) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(Place { connection, .. }) = self.connections.get_mut(&id) else { return };
         let had_a_place = connection.takes_a_place();
         let fate = connection.turn(time, &mut self.shared, self.sessions, id);
-        self.sessions += usize::from(!had_a_place && connection.takes_a_place());
+        if !had_a_place && connection.takes_a_place() {
+            self.sessions += 1;
+            self.shared.meters.connections.set(self.sessions as f64);
+        }
         self.settle(id, fate);
     }
 
     /// What follows from a connection's turn.
     fn settle(&mut self, id: usize, fate: Fate) {
-        let Some(connection) = self.connections.get(&id) else { return };
         if fate == Fate::Gone {
             return self.drop_connection(id);
         }
-        let due = connection.due(&self.shared);
-        let (period, is_behind) = (connection.period_micros(), connection.is_behind(&self.shared));
+        let Some(place) = self.connections.get_mut(&id) else { return };
+        let connection = &place.connection;
+        let is_behind = connection.is_behind(&self.shared);
         if connection.is_eager() {
             // Somebody who has more to be told than fits into a turn is behind anyway.
             self.ready.push((id, is_behind));
         }
-        self.set_timer(id, due);
-        self.rounds.place(id, period);
+        // A timer that goes off too early is set again then; only an earlier one has to be set at once.
+        let due = connection.due(&self.shared);
+        if due < place.timer {
+            self.timers.remove(&(place.timer, id));
+            self.timers.insert((due, id));
+            place.timer = due;
+        }
+        let period_micros = connection.period_micros();
+        if period_micros != place.period_micros {
+            self.rounds.place(id, period_micros);
+            place.period_micros = period_micros;
+        }
         if is_behind {
             self.rounds.call(id, self.shared.now.tick);
-        }
-        self.shared.meters.connections.set(self.sessions as f64);
-    }
-
-    /// A timer that goes off too early is set again then; only an earlier one has to be set at once.
-    fn set_timer(&mut self, id: usize, due: Tick) {
-        let set = self.timer_of.get(&id).copied().unwrap_or(Tick::FAR);
-        if due < set {
-            self.timers.remove(&(set, id));
-            self.timers.insert((due, id));
-            self.timer_of.insert(id, due);
         }
     }
 
@@ -188,16 +200,16 @@ impl EventLoop {
         let now = self.shared.now.tick;
         while let Some((due, id)) = self.timers.first().copied().filter(|(due, _)| *due <= now) {
             self.timers.remove(&(due, id));
-            self.timer_of.remove(&id);
-            if let Some(connection) = self.connections.get_mut(&id) {
-                let fate = connection.alarm(&mut self.shared);
+            if let Some(place) = self.connections.get_mut(&id) {
+                place.timer = Tick::FAR;
+                let fate = place.connection.alarm(&mut self.shared);
                 self.settle(id, fate);
             }
         }
     }
 
     fn drop_connection(&mut self, id: usize) {
-        let Some(mut connection) = self.connections.remove(&id) else { return };
+        let Some(Place { mut connection, timer, .. }) = self.connections.remove(&id) else { return };
         if let Some(source) = connection.source() {
             let _ = self.poll.registry().deregister(source);
         }
@@ -207,9 +219,7 @@ impl EventLoop {
             self.sessions -= 1;
             self.shared.meters.connections.set(self.sessions as f64);
         }
-        if let Some(due) = self.timer_of.remove(&id) {
-            self.timers.remove(&(due, id));
-        }
+        self.timers.remove(&(timer, id));
         self.rounds.place(id, None);
         drop(connection);
         self.shared.batches.tidy();
@@ -253,9 +263,15 @@ impl EventLoop {
         self.next_id += 1;
         // Small frames are not held back for others to join them.
         let _ = stream.set_nodelay(true);
-        let http = Http::new(id, stream, peer, &self.shared);
-        self.connections.insert(id, Connection::Http(Box::new(http)));
+        // Left to itself, the kernel would hold megabytes for one who does not read, and its pings behind them.
+        let _ = set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES);
+        let connection = Connection::Http(Box::new(Http::new(id, stream, peer, &self.shared)));
+        self.place(id, connection);
         self.ready.push((id, false));
+    }
+
+    fn place(&mut self, id: usize, connection: Connection) {
+        self.connections.insert(id, Place { connection, timer: Tick::FAR, period_micros: None });
     }
 
     fn hear_desk(&mut self) {
@@ -268,8 +284,8 @@ impl EventLoop {
                 done => done,
             };
             // Who has gone meanwhile needs no answer.
-            if let Some(connection) = self.connections.get_mut(&id) {
-                connection.served(done, &mut self.shared);
+            if let Some(place) = self.connections.get_mut(&id) {
+                place.connection.served(done, &mut self.shared);
                 self.ready.push((id, true));
             }
         }
@@ -286,8 +302,8 @@ impl EventLoop {
     /// What has come of calls; their connections go on with the next turn.
     fn tell_calls(&mut self) {
         for (id, call, told) in self.shared.calls.take_told() {
-            if let Some(connection) = self.connections.get_mut(&id) {
-                connection.told(call, told, &self.shared);
+            if let Some(place) = self.connections.get_mut(&id) {
+                place.connection.told(call, told, &self.shared);
                 self.ready.push((id, true));
             }
         }
@@ -309,7 +325,7 @@ impl EventLoop {
                 continue;
             }
             self.next_id += 1;
-            self.connections.insert(id, Connection::Lines(Box::new(lines)));
+            self.place(id, Connection::Lines(Box::new(lines)));
             self.ready.push((id, false));
         }
     }
@@ -360,8 +376,8 @@ impl EventLoop {
         for id in ids {
             let spread = mix(id as u64 ^ self.shared.now.tick.as_nanos()) % RETRY_AFTER_SPREAD_MILLIS;
             let retry_after = RETRY_AFTER_MIN + Duration::from_millis(spread);
-            if let Some(connection) = self.connections.get_mut(&id) {
-                let fate = connection.leave(retry_after, &mut self.shared);
+            if let Some(place) = self.connections.get_mut(&id) {
+                let fate = place.connection.leave(retry_after, &mut self.shared);
                 self.settle(id, fate);
             }
         }

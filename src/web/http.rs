@@ -8,6 +8,7 @@ use super::response::Response;
 use super::routes::{self, Route};
 use super::session::Fate;
 use super::shared::Shared;
+use super::wire;
 use super::work::Done;
 use crate::clock::Tick;
 use bytes::Bytes;
@@ -231,7 +232,7 @@ impl Http {
 
     fn flush(&mut self) -> io::Result<()> {
         if let Some(stream) = self.stream.as_mut().filter(|_| self.writable) {
-            self.writable = self.outbox.flush(stream)?;
+            self.writable = self.outbox.flush(|bytes| wire::send(stream, bytes))?;
         }
         Ok(())
     }
@@ -260,7 +261,9 @@ impl Http {
                 Err((status, why)) => self.answer(&Response::sentence(status, why), false, false, shared),
             },
             Route::Upgrade(handshake) => {
-                let early = std::mem::take(&mut self.input);
+                let mut early = std::mem::take(&mut self.input);
+                // The protocol goes on with this memory, for as long as the connection lasts.
+                early.shrink_to_fit();
                 return Some(Next::Upgrade { handshake, early, head });
             }
         }

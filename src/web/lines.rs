@@ -10,7 +10,7 @@ use crate::mcp::server::{Id, May, Taken, Via};
 use bytes::Bytes;
 use mio::net::UnixStream;
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -248,9 +248,19 @@ impl Lines {
 
     fn flush(&mut self) -> io::Result<()> {
         if self.writable {
-            self.writable = self.outbox.flush(&mut self.stream)?;
+            self.writable = self.outbox.flush(|bytes| send(&mut self.stream, bytes))?;
         }
         Ok(())
+    }
+}
+
+fn send(to: &mut UnixStream, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match to.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            sent => return sent,
+        }
     }
 }
 

@@ -37,6 +37,9 @@ mod rounds;
 mod shared;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use shared::Settings;
 pub use token::Tokens;
 pub use visitor::Welcome;

@@ -3,7 +3,7 @@
 
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io;
 
 /// With so much on its way, nothing more is taken from a client.
 pub(super) const PENDING_BYTES_MAX: usize = 64 << 10;
@@ -31,11 +31,10 @@ impl Outbox {
         self.bytes >= PENDING_BYTES_MAX
     }
 
-    /// Writes until all is out (true) or no more is taken (false).
-    pub(super) fn flush(&mut self, to: &mut impl Write) -> io::Result<bool> {
+    /// Sends until all is out (true) or no more is taken (false).
+    pub(super) fn flush(&mut self, mut send: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<bool> {
         while let Some(chunk) = self.chunks.front_mut() {
-            match to.write(chunk) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            match send(chunk) {
                 Ok(taken) => {
                     self.bytes -= taken;
                     chunk.advance(taken);
@@ -44,7 +43,6 @@ impl Outbox {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
@@ -79,16 +77,12 @@ mod tests {
     /// Takes so many bytes at a time, then none.
     struct Trickle(Vec<u8>, usize);
 
-    impl Write for Trickle {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    impl Trickle {
+        fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let taken = bytes.len().min(self.1);
             self.1 -= taken;
             self.0.extend_from_slice(&bytes[..taken]);
             if taken == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(taken) }
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
         }
     }
 
@@ -99,7 +93,7 @@ mod tests {
             outbox.push(Bytes::from_static(text.as_bytes()));
         }
         let mut to = Trickle(Vec::new(), 0);
-        while !outbox.flush(&mut to).unwrap() {
+        while !outbox.flush(|bytes| to.send(bytes)).unwrap() {
             to.1 = 3;
         }
         assert_eq!((to.0.as_slice(), outbox.bytes, outbox.is_empty()), (&b"firstsecond"[..], 0, true));

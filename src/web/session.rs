@@ -1,5 +1,6 @@
 //! One WebSocket connection: what it may, what it follows, where it stands.
 
+mod following;
 mod telling;
 
 use super::allowance::Allowance;
@@ -12,7 +13,7 @@ use super::token::Rights;
 use super::wire::Wire;
 use super::work::{Done, Job};
 use crate::clock::Tick;
-use crate::feed::Filter;
+use following::{CatchUp, Subscription};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io;
@@ -27,7 +28,6 @@ use tungstenite::{Bytes, Message, Utf8Bytes};
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// Held for each connection all the time; a larger message gets its room while it comes.
 const READ_BYTES: usize = 512;
-const CHANNELS_MAX: usize = 1_000;
 /// Messages, and bytes, that are taken from a connection before others have their turn.
 const MESSAGES_A_TURN_MAX: usize = 64;
 const READ_A_TURN_BYTES_MAX: usize = 16 << 10;
@@ -45,25 +45,6 @@ const CODE_FALLEN_BEHIND: u16 = 4008;
 pub(super) enum Fate {
     Stays,
     Gone,
-}
-
-#[derive(Debug)]
-struct Subscription {
-    channel: String,
-    filter: Filter,
-    /// What comes behind this number was told already, as far as it is told.
-    from: u64,
-    period_micros: u64,
-    strict: bool,
-}
-
-/// A subscription that began behind the others: what it has missed is told first.
-#[derive(Debug)]
-struct CatchUp {
-    filters: Vec<Filter>,
-    channels: Vec<String>,
-    seq: u64,
-    until: u64,
 }
 
 /// What the connection has asked the desk for.
@@ -220,10 +201,7 @@ impl Session {
         while self.readable && left > 0 && !self.is_busy() {
             left -= 1;
             let message = self.socket.read();
-            if std::mem::take(&mut self.socket.get_mut().has_heard) {
-                self.heard_at = shared.now.tick;
-                self.pinged_at = None;
-            }
+            self.note_signs_of_life(shared);
             match message {
                 Ok(message) => self.take(message, shared),
                 Err(error) => self.troubled(error, shared)?,
@@ -234,6 +212,13 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    fn note_signs_of_life(&mut self, shared: &Shared) {
+        if std::mem::take(&mut self.socket.get_mut().has_heard) {
+            self.heard_at = shared.now.tick;
+            self.pinged_at = None;
+        }
     }
 
     /// What the protocol itself has to say goes between two events.
@@ -366,106 +351,6 @@ impl Session {
         self.say_error("auth", correlation, &fault, shared);
     }
 
-    fn subscribe(&mut self, subscribe: Subscribe, event: String, correlation: Value, shared: &mut Shared) {
-        let new = subscribe.channels.iter().filter(|channel| self.position(channel).is_none()).count();
-        if self.subscriptions.len() + new > CHANNELS_MAX {
-            let sentence = format!("a connection follows at most {CHANNELS_MAX} channels; use a wildcard like pool:*");
-            return self.say_error(&event, &correlation, &Fault::new("INVALID_CHANNEL", sentence), shared);
-        }
-        let here = if self.subscriptions.is_empty() { shared.last_seq } else { self.seq };
-        let (from, lost) = match &subscribe.since {
-            None => (Some(here), false),
-            Some((epoch, seq)) if epoch == shared.feed.epoch() && *seq <= shared.feed.last_seq() => {
-                (shared.feed.holds_after(*seq).then_some(*seq), false)
-            }
-            Some(_) => (None, true),
-        };
-        if let Some(from) = from.filter(|_| !subscribe.snapshot) {
-            return self.begin(&subscribe, from, true, &event, &correlation, shared);
-        }
-        let since = subscribe.since.as_ref().map(|(_, seq)| *seq).filter(|_| !lost);
-        let (channels, filters) = (subscribe.channels.clone(), subscribe.filters.clone());
-        // Without a place to go on from, a picture is the only beginning; one who has none asks for it, and lost nothing.
-        let snapshot = subscribe.snapshot && !lost;
-        self.awaited = Some(Awaited::Subscribe { correlation, event, subscribe: Box::new(subscribe) });
-        shared.jobs.push_back((self.id, Job::Subscribe { since, channels, filters, snapshot }));
-    }
-
-    /// The answer goes out before any event of the subscription.
-    fn begin(
-        &mut self,
-        subscribe: &Subscribe,
-        from: u64,
-        recovered: bool,
-        event: &str,
-        correlation: &Value,
-        shared: &mut Shared,
-    ) {
-        if self.subscriptions.is_empty() {
-            self.seq = from;
-        } else if from < self.seq {
-            let (filters, channels) = (subscribe.filters.clone(), subscribe.channels.clone());
-            self.catching_up.push_back(CatchUp { filters, channels, seq: from, until: self.seq });
-        } else if from > self.seq {
-            // The others are further behind: they are told up to there of what the new one has heard already.
-            let (channels, filters) = self.followed();
-            self.catching_up.push_back(CatchUp { filters, channels, seq: self.seq, until: from });
-            self.seq = from;
-        }
-        for (channel, filter) in subscribe.channels.iter().zip(&subscribe.filters) {
-            let subscription = Subscription {
-                channel: channel.clone(),
-                filter: filter.clone(),
-                from,
-                period_micros: subscribe.period_micros,
-                strict: subscribe.strict,
-            };
-            match self.position(channel) {
-                Some(at) => self.subscriptions[at] = subscription,
-                None => self.subscriptions.push(subscription),
-            }
-        }
-        self.review(shared);
-        let mut data = json!({
-            "status": "subscribed",
-            "channel": subscribe.channels.first(),
-            "seq": from,
-            "epoch": shared.feed.epoch(),
-            "recovered": recovered,
-        });
-        if subscribe.channels.len() > 1 {
-            data["channels"] = json!(subscribe.channels);
-        }
-        let text = reply::response(event, correlation, data, shared.now.wall);
-        self.say(text);
-    }
-
-    fn position(&self, channel: &str) -> Option<usize> {
-        self.subscriptions.iter().position(|subscription| subscription.channel == channel)
-    }
-
-    fn unsubscribe(&mut self, channels: &[String], event: &str, correlation: &Value, shared: &mut Shared) {
-        self.subscriptions.retain(|subscription| !channels.contains(&subscription.channel));
-        self.catching_up.retain_mut(|behind| {
-            let both = std::mem::take(&mut behind.channels).into_iter().zip(std::mem::take(&mut behind.filters));
-            (behind.channels, behind.filters) = both.filter(|(channel, _)| !channels.contains(channel)).unzip();
-            !behind.channels.is_empty()
-        });
-        self.review(shared);
-        let data = json!({"status": "unsubscribed", "channel": channels.first()});
-        let text = reply::response(event, correlation, data, shared.now.wall);
-        self.say(text);
-    }
-
-    fn followed(&self) -> (Vec<String>, Vec<Filter>) {
-        self.subscriptions.iter().map(|it| (it.channel.clone(), it.filter.clone())).unzip()
-    }
-
-    fn review(&mut self, shared: &mut Shared) {
-        let filters: Vec<Filter> = self.subscriptions.iter().map(|subscription| subscription.filter.clone()).collect();
-        self.interest = (!filters.is_empty()).then(|| shared.batches.interest(filters));
-    }
-
     fn say(&mut self, text: String) {
         let mut frame = Vec::with_capacity(text.len() + 4);
         put_text(&mut frame, text.as_bytes());
@@ -526,13 +411,23 @@ impl Session {
             return Fate::Stays;
         }
         match (self.closing, self.pinged_at) {
+            (Closing::No, Some(_)) if !self.writable => {
+                // The ping may wait behind other things. That there is room is told late, when a good part of them was taken;
+                // but any of it that was taken is a sign of life, and makes room.
+                self.writable = true;
+                let fate = self.turn(true, shared);
+                return if self.pinged_at.is_some() { Fate::Gone } else { fate };
+            }
             (Closing::Since(_) | Closing::Deaf(_), _) | (Closing::No, Some(_)) => return Fate::Gone,
             (Closing::No, None) if self.rights == Rights::None => {
                 self.close(CloseCode::Policy, "no token was shown in time", shared);
             }
             (Closing::No, None) => {
-                let _ = self.socket.send(Message::Ping(Bytes::new()));
-                self.collect();
+                // What waits to be taken asks the same.
+                if self.outbox.is_empty() {
+                    let _ = self.socket.send(Message::Ping(Bytes::new()));
+                    self.collect();
+                }
                 self.pinged_at = Some(shared.now.tick);
             }
         }

@@ -9,15 +9,42 @@ pub(super) struct Wire {
     pub(super) stream: TcpStream,
     /// Whole frames, written by the protocol and not sent yet.
     pub(super) written: Vec<u8>,
-    /// Bytes came since this was last looked at.
+    /// A sign of life since this was last looked at: bytes that came, or that were taken where there was no room before.
+    /// That the kernel takes what it has room for says nothing of the peer.
     pub(super) has_heard: bool,
+    /// The peer has to take something before more can be sent.
+    is_full: bool,
     /// Bytes that may be read before others have their turn: a message of countless empty parts has no end.
     pub(super) ration: usize,
 }
 
 impl Wire {
     pub(super) fn new(stream: TcpStream) -> Wire {
-        Wire { stream, written: Vec::new(), has_heard: false, ration: 0 }
+        Wire { stream, written: Vec::new(), has_heard: false, is_full: false, ration: 0 }
+    }
+
+    /// Sends at once, as much as there is room for.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = send(&mut self.stream, bytes);
+        match &sent {
+            Ok(_) => self.has_heard |= std::mem::take(&mut self.is_full),
+            Err(error) => self.is_full |= error.kind() == io::ErrorKind::WouldBlock,
+        }
+        sent
+    }
+}
+
+/// Sends at once, as much as there is room for.
+pub(super) fn send(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match stream.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            sent => return sent,
+        }
     }
 }
 

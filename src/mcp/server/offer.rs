@@ -1,6 +1,7 @@
 //! What a server offers: who it is, its tools, prompts and resources, and how each is served.
 
 use super::step::{Order, Step};
+use crate::mcp::protocol::code;
 use serde_json::{Map, Value, json};
 
 /// What the engine serves. One is shared by all connections.
@@ -134,5 +135,33 @@ impl Template {
             "description": self.description,
             "mimeType": self.mime_type,
         })
+    }
+}
+
+/// Nothing.
+impl Offer for () {
+    fn card(&self) -> &Card {
+        const CARD: Card = Card { name: "nothing", title: "Nothing", version: "0", instructions: "" };
+        &CARD
+    }
+
+    fn tools(&self) -> &[Tool] {
+        &[]
+    }
+
+    fn prompts(&self) -> &[Prompt] {
+        &[]
+    }
+
+    fn templates(&self) -> &[Template] {
+        &[]
+    }
+
+    fn begin(&self, _: Order) -> Step {
+        Step::error(code::METHOD_NOT_FOUND, "nothing is offered here")
+    }
+
+    fn channel(&self, _: &str) -> Option<String> {
+        None
     }
 }

@@ -1,13 +1,14 @@
 //! The way out of a session: what is its own first, then what it has missed, then what happens.
 
-use super::{Awaited, CODE_FALLEN_BEHIND, Closing, Session, Subscription};
+use super::following::Subscription;
+use super::{Awaited, CODE_FALLEN_BEHIND, Closing, Session};
 use crate::feed::gap_frame;
 use crate::ports::StoredEvent;
 use crate::web::delivery::Batch;
 use crate::web::outbox::put_text;
 use crate::web::shared::Shared;
 use crate::web::work::Job;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::Shutdown;
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -22,7 +23,8 @@ impl Session {
         self.has_more = false;
         let mut batches = 0;
         while self.writable {
-            if !self.outbox.flush(&mut self.socket.get_mut().stream)? {
+            let wire = self.socket.get_mut();
+            if !self.outbox.flush(|bytes| wire.send(bytes))? {
                 self.writable = false;
                 break;
             }
@@ -43,6 +45,7 @@ impl Session {
                 break;
             }
         }
+        self.note_signs_of_life(shared);
         Ok(())
     }
 
@@ -90,17 +93,13 @@ impl Session {
         if batch.events() == 0 {
             return Ok(batch.taken(0).0);
         }
-        let taken = loop {
-            match self.socket.get_mut().stream.write(&batch.bytes) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(taken) => break taken,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.writable = false;
-                    break 0;
-                }
-                Err(error) => return Err(error),
+        let taken = match self.socket.get_mut().send(&batch.bytes) {
+            Ok(taken) => taken,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.writable = false;
+                0
             }
+            Err(error) => return Err(error),
         };
         let (seq, rest) = batch.taken(taken);
         self.outbox.push(rest);
