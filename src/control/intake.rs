@@ -45,6 +45,7 @@ pub(super) fn command(
         Request::PollWait(args) => Command::WaitWatch {
             name: ids.resolve(IdKind::Watch, &args.id)?,
             timeout: args.timeout_seconds.map(|seconds| duration("timeout_seconds", seconds)).transpose()?,
+            watched_for: None,
         },
         Request::MessageSend(args) => Command::Send(send(args)?),
         Request::MessageReply(args) => Command::Reply {

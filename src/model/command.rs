@@ -27,6 +27,8 @@ pub enum Command {
     WaitWatch {
         name: String,
         timeout: Option<Duration>,
+        /// How long what nobody watches is watched from now on; else for as long as the wait.
+        watched_for: Option<Duration>,
     },
     Send(Send),
     Reply {

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Between two words of progress. The end of the task is not kept waiting for it.
 const QUIET: Duration = Duration::from_millis(500);
 /// A client that hears nothing for longer may believe that nothing goes on.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// How long a task is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

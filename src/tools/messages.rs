@@ -1,11 +1,13 @@
 //! Tools about messages: sending, answering, reading, and waiting for one.
 
 use super::Served;
+use super::awaited::SILENCE_MAX;
 use super::desk::{Desk, answered, counted, refused};
 use super::schemas::{self, list, module, text, whole};
+use crate::clock::Tick;
 use crate::control::wire::{self, Request};
-use crate::mcp::server::{Effect, Step, Tool};
-use crate::model::command::{Code, Refusal};
+use crate::mcp::server::{Effect, Progress, Step, Tool};
+use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::model::limits;
 use crate::ports::Reader;
 use serde::Deserialize;
@@ -239,13 +241,59 @@ fn wait(desk: &Desk, args: Wait) -> Step {
     let patience = args.timeout.unwrap_or(desk.translator.defaults().ask_timeout.as_secs_f64());
     let request = Request::PollWait(wire::Wait { id: args.message_id, timeout_seconds: Some(patience) });
     let then = desk.clone();
-    desk.request(request, move |outcome| match outcome {
-        Ok(waited) => Step::look(move |reader| match with_reply(&then, &waited, reader) {
-            Ok(answer) => answered(answer),
-            Err(refusal) => refused(&refusal, known),
-        }),
+    desk.command(request, move |command| match command {
+        Ok(Command::WaitWatch { name, timeout, .. }) => {
+            let began = then.clock.tick();
+            let until = began.after(timeout.unwrap_or_default());
+            Waiting { desk: then, name, began, until }.wait()
+        }
+        Ok(other) => refused(&Refusal::new(Code::Internal, format!("{other:.40?} is no wait")), known),
         Err(refusal) => refused(&refusal, known),
     })
+}
+
+/// For a message to be final.
+struct Waiting {
+    desk: Desk,
+    name: String,
+    began: Tick,
+    until: Tick,
+}
+
+impl Waiting {
+    /// A while of it; the message is watched until all of it is over.
+    fn wait(self) -> Step {
+        let left = self.desk.clock.tick().until(self.until);
+        let timeout = Some(left.min(SILENCE_MAX));
+        let watched_for = Some(left.saturating_add(SILENCE_MAX));
+        let command = Command::WaitWatch { name: self.name.clone(), timeout, watched_for };
+        Step::ask(command, move |outcome| match outcome {
+            Err(refusal) if refusal.code == Code::TimedOut => self.tell(&refusal),
+            outcome => self.ended(outcome),
+        })
+    }
+
+    fn tell(self, refusal: &Refusal) -> Step {
+        let now = self.desk.clock.tick();
+        if now >= self.until {
+            return refused(refusal, json!({"message_id": self.name}));
+        }
+        let waited = self.began.until(now);
+        let message = format!("message {} is not final yet, {} s", self.name, waited.as_secs());
+        let done = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        Step::tell(Progress { done, total: None, message: Some(message) }, move || self.wait())
+    }
+
+    fn ended(self, outcome: Result<Reply, Refusal>) -> Step {
+        let known = json!({"message_id": self.name});
+        match outcome.and_then(|reply| self.desk.translator.shown(reply)) {
+            Ok(waited) => Step::look(move |reader| match with_reply(&self.desk, &waited, reader) {
+                Ok(answer) => answered(answer),
+                Err(refusal) => refused(&refusal, known),
+            }),
+            Err(refusal) => refused(&refusal, known),
+        }
+    }
 }
 
 fn with_reply(desk: &Desk, waited: &Value, reader: &mut dyn Reader) -> Result<Value, Refusal> {

@@ -303,7 +303,9 @@ impl Hub {
             Command::IndexSearch => Some(Ok(Reply::Done)),
             Command::AddWatch(watch) => Some(self.add_watch(now, watch, rows, out)?),
             Command::RemoveWatch { name } => Some(self.remove_watch(&name, rows, out)?),
-            Command::WaitWatch { name, timeout } => self.wait_watch(now, ask, &name, timeout, rows, out)?,
+            Command::WaitWatch { name, timeout, watched_for } => {
+                self.wait_watch(now, ask, &name, (timeout, watched_for), rows, out)?
+            }
             Command::Send(send) => Some(self.send(now, send, rows, out)?),
             Command::Reply { id, question, content } => Some(self.reply_to(now, id, &question, content, rows, out)?),
             Command::Update { id, status, content } => Some(self.update(now, &id, status, content, rows, out)?),

@@ -130,7 +130,7 @@ impl Driver {
 
     fn wait_watch(&mut self, name: &str, seconds: u64) -> AskId {
         let timeout = Some(Duration::from_secs(seconds));
-        self.ask(Command::WaitWatch { name: name.to_owned(), timeout })
+        self.ask(Command::WaitWatch { name: name.to_owned(), timeout, watched_for: None })
     }
 
     fn wait_task(&mut self, id: &str) -> AskId {

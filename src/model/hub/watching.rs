@@ -260,11 +260,11 @@ impl Hub {
         now: Now,
         ask: AskId,
         name: &str,
-        timeout: Option<Duration>,
+        (timeout, watched_for): (Option<Duration>, Option<Duration>),
         rows: &mut dyn Rows,
         out: &mut Effects,
     ) -> Result<Option<Answer>, RowsError> {
-        let timeout = check_wait(timeout);
+        let (timeout, watched_for) = (check_wait(timeout), check_wait(watched_for));
         if let Some(id) = self.watches.find(name) {
             self.park(now, ask, Wait::Watch(id), timeout);
             return Ok(None);
@@ -273,16 +273,16 @@ impl Hub {
         if let Some(watch) = ended {
             return Ok(Some(Ok(waited(watch.name(), watch.status.clone(), None))));
         }
-        self.wait_unwatched(now, ask, name, timeout, rows, out)
+        self.wait_unwatched(now, ask, name, (timeout, watched_for), rows, out)
     }
 
-    /// A message or task that exists but is not watched is watched for as long as the wait.
+    /// A message or task that exists but is not watched is watched for as long as the wait, unless another time is given.
     fn wait_unwatched(
         &mut self,
         now: Now,
         ask: AskId,
         name: &str,
-        timeout: Option<Duration>,
+        (timeout, watched_for): (Option<Duration>, Option<Duration>),
         rows: &mut dyn Rows,
         out: &mut Effects,
     ) -> Result<Option<Answer>, RowsError> {
@@ -292,7 +292,7 @@ impl Hub {
             thread_id: None,
             source: None,
             target: None,
-            timeout: timeout.unwrap_or(self.settings.watch_timeout),
+            timeout: watched_for.or(timeout).unwrap_or(self.settings.watch_timeout),
             must_exist: true,
         };
         let mut target = self.target(&add, rows)?;

@@ -295,7 +295,7 @@ impl World {
                 }))
             }
             5..6 => Some(Command::RemoveWatch { name }),
-            _ => Some(Command::WaitWatch { name, timeout: self.timeout() }),
+            _ => Some(Command::WaitWatch { name, timeout: self.timeout(), watched_for: None }),
         }
     }
 

@@ -311,3 +311,17 @@ fn a_message_resolves_a_watch_though_another_one_has_its_name() {
     assert_eq!(desk.watch_status("t"), "active processing");
     assert_eq!(desk.watch_status("other"), "active pending");
 }
+
+#[test]
+fn a_wait_may_be_shorter_than_the_watch_that_it_makes() {
+    let mut desk = desk();
+    desk.rows.foreign_insert("m", "pending", None);
+    desk.batch(Vec::new());
+    let seconds = |number| Some(Duration::from_secs(number));
+    let wait = Command::WaitWatch { name: "m".to_owned(), timeout: seconds(10), watched_for: seconds(60) };
+    let first = desk.ask(wait.clone());
+    desk.pass(Duration::from_secs(10));
+    assert_eq!((refusal(&desk, first), desk.watch_status("m").as_str()), (Some(Code::TimedOut), "active pending"));
+    desk.pass(Duration::from_secs(50));
+    assert_eq!(desk.watch_status("m"), "ended expired");
+}
