@@ -384,7 +384,7 @@ fn threads_have_the_names_of_the_design() {
         names.filter(|name| !name.is_empty()).collect::<Vec<String>>()
     };
     // A thread names itself when it is first scheduled, which may be a moment after it was started.
-    for expected in ["signals", "w0-local", "w1-local", "w2-local", "watcher", "control"] {
+    for expected in ["signals", "w0-local", "w1-local", "w2-local", "watcher", "control", "web", "web-read"] {
         wait_until(expected, || names().iter().any(|name| name == expected));
     }
     let found = names();
@@ -392,7 +392,7 @@ fn threads_have_the_names_of_the_design() {
     assert!(found.iter().any(|name| name.starts_with("ctl-") && name.ends_with('r')), "{found:?}");
     assert!(found.iter().any(|name| name.starts_with("ctl-") && name.ends_with('w')), "{found:?}");
     let known = |name: &String| {
-        ["signals", "watcher", "control", "claude-comms"].contains(&name.as_str())
+        ["signals", "watcher", "control", "web", "web-read", "claude-comms"].contains(&name.as_str())
             || name.starts_with("ctl-")
             || name.ends_with("-local")
     };
