@@ -182,6 +182,7 @@ fn failure(error: String, at: Timestamp) -> PollReport {
         errors: vec![error],
         is_well: false,
         samples: Vec::new(),
+        forgotten: Vec::new(),
         tools: Vec::new(),
         era: None,
         consecutive_failures: 0,
@@ -212,6 +213,7 @@ impl Listener for Reporter {
             errors: report.errors.clone(),
             is_well: report.outcome == CycleOutcome::Ok,
             samples: report.samples.clone(),
+            forgotten: report.forgotten.clone(),
             tools: report.tools.iter().map(tool).collect(),
             era: report.era.map(|era| match era {
                 Era::Legacy => "legacy",
@@ -235,11 +237,10 @@ impl Listener for Reporter {
 }
 
 fn tool(status: &crate::upstream::ToolStatus) -> ToolState {
-    let is_well = status.state == crate::upstream::ToolState::Ok;
     ToolState {
         tool: status.tool.clone(),
         state: status.state.as_str(),
-        error: status.last_error.clone().filter(|_| !is_well),
+        error: status.error.clone(),
         at: status.last_tried,
     }
 }

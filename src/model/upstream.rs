@@ -149,6 +149,8 @@ pub struct PollReport {
     /// Metrics were collected and no call failed.
     pub is_well: bool,
     pub samples: Vec<Sample>,
+    /// Metrics of before that are told no more.
+    pub forgotten: Vec<String>,
     pub tools: Vec<ToolState>,
     /// `legacy` or `modern`, once that is known.
     pub era: Option<&'static str>,

@@ -1,6 +1,7 @@
 //! One cycle: which tools are called, when it ends early, and what came of it.
 
 use super::call::{Called, Caller, asked_wait};
+use super::keys::Keys;
 use super::mapping::{Mapped, Sample, map};
 use super::report::{CycleOutcome, ToolState};
 use super::rotation::Rotation;
@@ -22,6 +23,7 @@ pub(super) struct Cycle<'a> {
     /// Until when the server does not want to be called.
     pub(super) quiet_until: &'a Mutex<Tick>,
     pub(super) rotation: &'a mut Rotation,
+    pub(super) keys: &'a mut Keys,
     pub(super) deadline: Tick,
 }
 
@@ -30,6 +32,8 @@ pub(super) struct Cycle<'a> {
 pub(super) struct Findings {
     pub(super) tools: Vec<Finding>,
     pub(super) samples: Vec<Sample>,
+    /// Metrics of before that are not kept any more.
+    pub(super) forgotten: Vec<String>,
     pub(super) errors: Vec<String>,
     pub(super) failures: u32,
 }
@@ -147,15 +151,12 @@ impl Cycle<'_> {
         }
     }
 
-    fn answered(&self, place: usize, answer: &ToolAnswer, findings: &mut Findings) -> Then {
+    fn answered(&mut self, place: usize, answer: &ToolAnswer, findings: &mut Findings) -> Then {
         let tool = &self.settings.tools[place];
         match map(tool, answer) {
-            Mapped::Samples { samples, bad } => {
-                findings.samples.extend(samples);
-                let bad = (!bad.is_empty()).then(|| format!("{tool}: {}", bad.join("; ")));
-                findings.note(Finding { place, state: ToolState::Ok, error: bad, is_configuration: false });
-            }
+            Mapped::Samples { samples, bad } => self.collected(place, samples, bad, findings),
             Mapped::Unmapped(reason) => {
+                self.keys.answer(place);
                 let error = Some(format!("{tool}: {reason}"));
                 findings.note(Finding { place, state: ToolState::Unmapped, error, is_configuration: false });
             }
@@ -163,12 +164,30 @@ impl Cycle<'_> {
         Then::GoOn
     }
 
-    fn failed(&self, place: usize, error: &CallError, findings: &mut Findings) -> Then {
+    fn collected(&mut self, place: usize, samples: Vec<Sample>, mut bad: Vec<String>, findings: &mut Findings) {
+        let (tool, told) = (&self.settings.tools[place], samples.len());
+        let admitted = self.keys.admit(&self.settings.tools, place, samples);
+        bad.extend(admitted.bad);
+        let error = (!bad.is_empty()).then(|| format!("{tool}: {}", bad.join("; ")));
+        if admitted.is_full_now {
+            let (name, said) = (&self.settings.name, error.as_deref().unwrap_or_default());
+            log::warn!("an upstream tells too many different numbers upstream={name} error={said}");
+        }
+        let state = if admitted.samples.is_empty() && told > 0 { ToolState::Unmapped } else { ToolState::Ok };
+        findings.samples.extend(admitted.samples);
+        findings.forgotten.extend(admitted.forgotten);
+        findings.note(Finding { place, state, error, is_configuration: false });
+    }
+
+    fn failed(&mut self, place: usize, error: &CallError, findings: &mut Findings) -> Then {
         if let Some(wait) = asked_wait(self.settings, error) {
             *self.quiet_until.lock() = self.effects.timer.tick().after(wait);
         }
         let state = match error {
-            CallError::ToolMissing { .. } => ToolState::Missing,
+            CallError::ToolMissing { .. } => {
+                self.keys.answer(place);
+                ToolState::Missing
+            }
             CallError::ToolUnreadable { .. } => ToolState::Unmapped,
             _ => ToolState::Failing,
         };

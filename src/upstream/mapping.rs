@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 /// Most metrics that are made of a tool that the table does not know.
 pub const OTHER_KEYS_MAX: usize = 32;
+/// What the names of these begin with.
+const OTHER_PREFIX: &str = "upstream.";
 /// Longest name of a metric.
 pub const METRIC_BYTES_MAX: usize = 200;
 
@@ -142,9 +144,14 @@ fn of_other(tool: &str, object: &Map<String, Value>) -> Mapped {
     Mapped::Samples { samples, bad }
 }
 
+/// Whether a metric is named after a tool and a key that the table does not know.
+pub(super) fn is_other(metric: &str) -> bool {
+    metric.starts_with(OTHER_PREFIX)
+}
+
 fn metric_name(tool: &str, key: &str) -> String {
     let plain = |text: &str| text.replace(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_', "_");
-    let name = format!("upstream.{}.{}", plain(tool), plain(key));
+    let name = format!("{OTHER_PREFIX}{}.{}", plain(tool), plain(key));
     let as_exported = name.replace('.', "_");
     let reserved = ["_count", "_sum", "_bucket", "_total"].iter().any(|ending| as_exported.ends_with(ending));
     if reserved { name + "_value" } else { name }

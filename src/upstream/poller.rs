@@ -202,6 +202,7 @@ impl Poller {
             errors: vec!["the poller is ending or did not answer in time".to_owned()],
             failures: 1,
             samples: Vec::new(),
+            forgotten: Vec::new(),
             tools: status.tools,
             era: status.era,
             outcome: CycleOutcome::Skipped,

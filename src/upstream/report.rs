@@ -40,6 +40,8 @@ pub struct ToolStatus {
     pub state: ToolState,
     /// When it was called last.
     pub last_tried: Option<Timestamp>,
+    /// What is wrong with it, or with some of its answer, since it was called last; `None` when nothing is.
+    pub error: Option<String>,
     /// What went wrong last, kept when it works again.
     pub last_error: Option<String>,
     pub last_error_time: Option<Timestamp>,
@@ -85,6 +87,8 @@ pub struct CycleReport {
     /// calls from being made.
     pub failures: u32,
     pub samples: Vec<Sample>,
+    /// Metrics that are told no more and have made room for others: see [`OTHER_METRICS_MAX`](super::OTHER_METRICS_MAX).
+    pub forgotten: Vec<String>,
     /// All tools, in the order of the settings, as they stand after this cycle.
     pub tools: Vec<ToolStatus>,
     /// The era of the protocol that the server speaks, once it is known.

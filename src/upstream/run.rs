@@ -1,5 +1,6 @@
 //! The poller's thread: what wakes it, and what it does then.
 
+use super::keys::Keys;
 use super::listener::Listener;
 use super::report::CycleReport;
 use super::rotation::Rotation;
@@ -20,7 +21,7 @@ pub(super) enum Order {
 
 /// Until there is nobody left to give orders.
 pub(super) fn run(shared: &Shared, orders: &Receiver<Order>, listener: &dyn Listener) {
-    let mut rotation = Rotation::default();
+    let (mut rotation, mut keys) = (Rotation::default(), Keys::default());
     while let Ok(order) = next(shared, orders) {
         shared.tell_changes(listener);
         let mut askers: Vec<Sender<CycleReport>> = asker(order).into_iter().collect();
@@ -30,7 +31,7 @@ pub(super) fn run(shared: &Shared, orders: &Receiver<Order>, listener: &dyn List
         let is_due = is_due(shared);
         // All who have asked by now are served by one cycle, and it is also the one that is due.
         askers.extend(orders.try_iter().filter_map(asker));
-        let report = shared.poll(&mut rotation, !askers.is_empty(), listener);
+        let report = shared.poll(&mut rotation, &mut keys, !askers.is_empty(), listener);
         if is_due {
             advance(shared);
         }

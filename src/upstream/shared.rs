@@ -2,6 +2,7 @@
 
 use super::call::Caller;
 use super::cycle::{Cycle, Findings};
+use super::keys::Keys;
 use super::listener::{Changes, Listener, tell};
 use super::report::{CycleOutcome, CycleReport, PollerStatus, ToolStatus};
 use super::rotation::Rotation;
@@ -58,6 +59,7 @@ impl State {
                 // Loud, and once: it will be so until somebody changes it.
                 log::error!("a tool cannot be polled error={}", finding.error.as_deref().unwrap_or_default());
             }
+            tool.error.clone_from(&finding.error);
             if finding.error.is_some() {
                 tool.last_error = finding.error;
                 tool.last_error_time = Some(ended.wall);
@@ -77,6 +79,7 @@ impl State {
             errors: findings.errors,
             failures: findings.failures,
             samples: findings.samples,
+            forgotten: findings.forgotten,
             tools: self.tools.clone(),
             era: self.era,
             outcome,
@@ -89,7 +92,13 @@ impl State {
 
 impl Shared {
     /// One cycle, from its beginning to the listener.
-    pub(super) fn poll(&self, rotation: &mut Rotation, is_asked: bool, listener: &dyn Listener) -> CycleReport {
+    pub(super) fn poll(
+        &self,
+        rotation: &mut Rotation,
+        keys: &mut Keys,
+        is_asked: bool,
+        listener: &dyn Listener,
+    ) -> CycleReport {
         // Before the token is looked at: whoever cancels it looks here afterwards, so that one of the two sees the other.
         self.busy.store(true, Ordering::SeqCst);
         let began = self.effects.timer.now();
@@ -99,6 +108,7 @@ impl Shared {
             effects: &self.effects,
             quiet_until: &self.quiet_until,
             rotation,
+            keys,
             deadline: began.tick.after(self.settings.cycle_limit()),
         };
         let findings = cycle.run();

@@ -168,6 +168,9 @@ impl Hub {
 
     pub(super) fn polled(&mut self, now: Now, name: &UpstreamName, report: PollReport, out: &mut Effects) {
         let Some(upstream) = self.upstreams.get_mut(name) else { return };
+        for metric in &report.forgotten {
+            out.measures.push(Measure::Forgotten { upstream: name.clone(), metric: metric.clone() });
+        }
         for sample in &report.samples {
             let value = match sample.kind {
                 SampleKind::Counter => {

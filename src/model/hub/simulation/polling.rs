@@ -115,6 +115,7 @@ impl Polling {
             errors: Vec::new(),
             is_well: true,
             samples: vec![Sample { metric: METRIC.to_owned(), kind: SampleKind::Counter, value }],
+            forgotten: Vec::new(),
             tools: Vec::new(),
             era: None,
             consecutive_failures: 0,

@@ -51,6 +51,7 @@ fn report(cycle: u64, total: f64, manual: bool) -> Input {
                 sample("sessions.total", SampleKind::Counter, total),
                 sample("sessions.active", SampleKind::Gauge, 3.0),
             ],
+            forgotten: Vec::new(),
             tools: Vec::new(),
             era: Some("legacy"),
             consecutive_failures: 0,
