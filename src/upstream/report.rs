@@ -17,7 +17,7 @@ pub enum ToolState {
     Failing,
     /// The server has no such tool.
     Missing,
-    /// It answered with text only, or with nothing that is known.
+    /// It answered with text only, or with nothing that is known or can be used.
     Unmapped,
 }
 
