@@ -107,6 +107,7 @@ struct House {
 impl House {
     fn stop(&mut self) {
         self.watcher = None;
+        self.hub.pollers.finish(self.hub.exit_code == EXIT_INTERRUPTED);
         match self.exporting.take() {
             Some(exporting) if self.hub.exit_code == EXIT_INTERRUPTED => exporting.leave(),
             // The hub answers no more questions: it has ended, and so have its workers.

@@ -2,7 +2,7 @@
 
 use super::guard::known_as;
 use super::inbox::{DeathNotice, Inbox, Letter};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Tick, Timestamp};
 use crate::config;
 use crate::mcp::protocol::Era;
 use crate::model::breaker::{BreakerChange, BreakerRow, Stands};
@@ -18,6 +18,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+/// Longest that the daemon waits for all of them together once it ends: for their farewells, and for names that are being
+/// looked up, which nothing can end.
+const STOP_TIMEOUT: Duration = Duration::from_millis(1200);
+
 pub(super) struct Pollers {
     inbox: Inbox,
     metrics: Arc<Metrics>,
@@ -30,6 +34,8 @@ pub(super) struct Pollers {
     idle: BTreeMap<UpstreamName, (UpstreamRow, Option<BreakerRow>)>,
     /// Told to end. One that is looking up a name cannot do so at once, and nobody waits for it before the daemon ends.
     ending: Vec<Poller>,
+    /// Once all are to end: how long they have for that.
+    end_until: Option<Tick>,
 }
 
 impl Pollers {
@@ -51,6 +57,7 @@ impl Pollers {
             running: BTreeMap::new(),
             idle: BTreeMap::new(),
             ending: Vec::new(),
+            end_until: None,
         }
     }
 
@@ -123,9 +130,25 @@ impl Pollers {
         }
     }
 
-    /// Tells all of them to end; whoever drops this waits for them.
-    pub(super) fn end_all(&self) {
+    /// Tells all of them to end, and waits for none.
+    pub(super) fn end_all(&mut self) {
         self.running.values().for_each(Poller::shutdown);
+        self.ending.extend(std::mem::take(&mut self.running).into_values());
+        self.end_until.get_or_insert(self.clock.tick().after(STOP_TIMEOUT));
+    }
+
+    /// Waits for all of them together, unless there is no time for that; who has not ended by then is left behind.
+    pub(super) fn finish(&mut self, hurried: bool) {
+        self.end_all();
+        let until = self.end_until.filter(|_| !hurried);
+        let left = || until.map_or(Duration::ZERO, |until| self.clock.tick().until(until));
+        let (ended, stuck): (Vec<Poller>, Vec<Poller>) =
+            std::mem::take(&mut self.ending).into_iter().partition(|poller| poller.wait_for_end(left()));
+        drop(ended);
+        for poller in stuck {
+            log::debug!("a poller had not ended in time upstream={}", poller.settings().name);
+            poller.leave();
+        }
     }
 
     /// Says how its breaker stands, if that goes on where it stopped.

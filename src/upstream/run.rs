@@ -6,10 +6,13 @@ use super::report::CycleReport;
 use super::rotation::Rotation;
 use super::shared::Shared;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Longest that the farewell to a server may take.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+/// The same where an answer was being waited for, perhaps in vain.
+const HASTY_FAREWELL_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What the thread is asked.
 pub(super) enum Order {
@@ -40,7 +43,8 @@ pub(super) fn run(shared: &Shared, orders: &Receiver<Order>, listener: &dyn List
             let _ = asker.try_send(report.clone());
         }
     }
-    shared.caller.tools.close(FAREWELL_TIMEOUT);
+    let is_hasty = shared.is_interrupted.load(Ordering::SeqCst);
+    shared.caller.tools.close(if is_hasty { HASTY_FAREWELL_TIMEOUT } else { FAREWELL_TIMEOUT });
 }
 
 /// Waits for an order, but no longer than until the next cycle is due. An error: there will be none any more.

@@ -23,6 +23,8 @@ pub(super) struct Shared {
     pub(super) quiet_until: Mutex<Tick>,
     /// A cycle is under way.
     pub(super) busy: AtomicBool,
+    /// The last cycle was ended from outside, so its server may not be answering.
+    pub(super) is_interrupted: AtomicBool,
     /// Never held across a call or a wait.
     pub(super) state: Mutex<State>,
 }
