@@ -197,7 +197,8 @@ fn whatever_it_answers_the_daemon_goes_on() {
     }
     assert_eq!(daemon.run(&["pool", "run", "local", "hello"]).good(), "hello\n");
     daemon.stop();
-    assert_eq!(lines(&daemon, "WARN"), 1, "{}", daemon.log());
+    // Each kind of failure once, however often it comes.
+    assert_eq!(lines(&daemon, "WARN"), 5, "{}", daemon.log());
 }
 
 #[test]
