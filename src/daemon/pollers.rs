@@ -14,6 +14,7 @@ use crate::resilience::{CircuitState, Effects, Metrics, Observer};
 use crate::upstream::{CycleOutcome, CycleReport, Listener, Poller, PollerError, PollerSettings};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -275,6 +276,13 @@ pub(super) fn as_configured(config: &[config::Upstream], stored: &[UpstreamRow])
     for upstream in config {
         let before = stored.iter().find(|row| row.name.as_str() == upstream.name);
         let row = row(upstream, before);
+        // What kept a breaker open may have been the address or the token.
+        let is_another = |before: &&UpstreamRow| {
+            (before.endpoint.as_str(), before.token_mark) != (row.endpoint.as_str(), row.token_mark)
+        };
+        if before.filter(is_another).is_some() {
+            writes.push(Write::DeleteBreaker(upstream_breaker_name(&row.name)));
+        }
         if before != Some(&row) {
             writes.push(Write::PutUpstream(row));
         }
@@ -301,5 +309,53 @@ fn row(upstream: &config::Upstream, before: Option<&UpstreamRow>) -> UpstreamRow
         configured: true,
         enabled: upstream.enabled,
         polling: switched.map_or(upstream.enabled, |before| before.polling),
+        token_mark: upstream.token.as_ref().map_or(0, |token| mark(token.reveal())),
+    }
+}
+
+/// Sixteen bits of a hash: enough to notice that a token is another, and too little to find it by.
+fn mark(token: &str) -> u16 {
+    let mut hasher = DefaultHasher::new();
+    token.hash(&mut hasher);
+    (hasher.finish() as u16).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configured(endpoint: &str) -> config::Upstream {
+        config::Upstream {
+            name: "u".to_owned(),
+            enabled: true,
+            endpoint: endpoint.to_owned(),
+            token: None,
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(10),
+            max_retries: 3,
+            retry_delay: Duration::from_secs(5),
+            circuit_breaker_threshold: 5,
+            metrics_to_collect: vec!["t".to_owned()],
+        }
+    }
+
+    fn written(upstream: &config::Upstream, stored: &UpstreamRow) -> Vec<Write> {
+        as_configured(std::slice::from_ref(upstream), std::slice::from_ref(stored))
+    }
+
+    #[test]
+    fn a_server_that_was_corrected_is_called_at_once() {
+        let stored = row(&configured("http://localhost:1/mcp"), None);
+        assert_eq!(written(&configured("http://localhost:1/mcp"), &stored), []);
+        let breaker = Write::DeleteBreaker("upstream:u".to_owned());
+        let moved = written(&configured("http://localhost:2/mcp"), &stored);
+        assert!(moved.contains(&breaker), "{moved:?}");
+        let token_changed =
+            written(&configured("http://localhost:1/mcp"), &UpstreamRow { token_mark: mark("x"), ..stored.clone() });
+        assert!(token_changed.contains(&breaker), "{token_changed:?}");
+        assert!(mark("x") != mark("y") && mark("x") > 0);
+        let slower = config::Upstream { interval: Duration::from_secs(60), ..configured("http://localhost:1/mcp") };
+        let slower = written(&slower, &stored);
+        assert!(slower.len() == 1 && !slower.contains(&breaker), "{slower:?}");
     }
 }

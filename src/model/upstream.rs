@@ -35,6 +35,8 @@ pub struct UpstreamRow {
     pub enabled: bool,
     /// Whether it is polled by schedule.
     pub polling: bool,
+    /// Another one when the token is, most likely; 0 without a token. Of tokens nothing else is stored.
+    pub token_mark: u16,
 }
 
 impl UpstreamRow {
@@ -52,6 +54,7 @@ impl UpstreamRow {
             configured: false,
             enabled: true,
             polling: true,
+            token_mark: 0,
         }
     }
 }

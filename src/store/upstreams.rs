@@ -18,6 +18,7 @@ struct Settings {
     retry_delay_ms: u64,
     failure_threshold: u32,
     tools: Vec<String>,
+    token_mark: u16,
 }
 
 impl Store {
@@ -29,6 +30,7 @@ impl Store {
             retry_delay_ms: millis(row.retry_delay),
             failure_threshold: row.failure_threshold,
             tools: row.tools.clone(),
+            token_mark: row.token_mark,
         };
         let settings = serde_json::to_string(&settings).map_err(|error| StoreError::Other(error.to_string()))?;
         self.db
@@ -79,6 +81,7 @@ impl Store {
                 configured: row.get(3)?,
                 enabled: row.get(4)?,
                 polling: row.get(5)?,
+                token_mark: settings.token_mark,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

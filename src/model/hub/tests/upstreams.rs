@@ -24,6 +24,7 @@ fn row() -> UpstreamRow {
         configured: false,
         enabled: true,
         polling: true,
+        token_mark: 0,
     }
 }
 
