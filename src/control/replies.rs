@@ -13,7 +13,7 @@ pub(super) fn encoded<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>, R
 pub(super) fn show(reply: Reply, context: &Context) -> Result<Box<RawValue>, Refusal> {
     match reply {
         Reply::Done => encoded(&wire::Empty {}),
-        Reply::Metrics(pools) => encoded(&wire::Metrics { text: context.means.exposition.text(&pools) }),
+        Reply::Metrics(pools, _) => encoded(&wire::Metrics { text: context.means.exposition.text(&pools) }),
         Reply::Upstreams(all) => encoded(&upstreams::list(&all)),
         Reply::Upstream(one) => encoded(&upstreams::shown(&one)),
         Reply::Status { hub, alerts } => encoded(&context.status(hub, &alerts)),

@@ -3,6 +3,7 @@
 use super::StartError;
 use super::inbox::Inbox;
 use super::meter::Exposed;
+use super::starts::Starts;
 use crate::clock::Clock;
 use crate::config::Otlp;
 use crate::telemetry::Family;
@@ -26,7 +27,7 @@ impl Exporting {
         Ok(None)
     }
 
-    pub(super) fn finish(self, _families: Vec<Family>) {
+    pub(super) fn finish(self, _families: Vec<Family>, _starts: Starts) {
         match self.0 {}
     }
 

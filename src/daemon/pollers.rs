@@ -271,11 +271,13 @@ fn tool(status: &crate::upstream::ToolStatus) -> ToolState {
 
 /// What has to be written so that the upstreams of the configuration are known as it has them: whether they are polled
 /// stays as it was switched by hand, until the configuration itself says something else.
-pub(super) fn as_configured(config: &[config::Upstream], stored: &[UpstreamRow]) -> Vec<Write> {
+pub(super) fn as_configured(config: &[config::Upstream], stored: &[UpstreamRow], now: Timestamp) -> Vec<Write> {
     let mut writes = Vec::new();
+    // Of one that was stored by an older program it is not known any more.
+    let since = |row: &UpstreamRow| if row.since == Timestamp::default() { now } else { row.since };
     for upstream in config {
         let before = stored.iter().find(|row| row.name.as_str() == upstream.name);
-        let row = row(upstream, before);
+        let row = UpstreamRow { since: before.map_or(now, since), ..row(upstream, before) };
         // What kept a breaker open may have been the address or the token.
         let is_another = |before: &&UpstreamRow| {
             (before.endpoint.as_str(), before.token_mark) != (row.endpoint.as_str(), row.token_mark)
@@ -292,6 +294,9 @@ pub(super) fn as_configured(config: &[config::Upstream], stored: &[UpstreamRow])
         writes.push(Write::DeleteUpstream(row.name.clone()));
         writes.push(Write::DeleteBreaker(upstream_breaker_name(&row.name)));
     }
+    let is_old = |row: &&UpstreamRow| !row.configured && since(row) != row.since;
+    writes
+        .extend(stored.iter().filter(is_old).map(|row| Write::PutUpstream(UpstreamRow { since: now, ..row.clone() })));
     writes
 }
 
@@ -310,6 +315,7 @@ fn row(upstream: &config::Upstream, before: Option<&UpstreamRow>) -> UpstreamRow
         enabled: upstream.enabled,
         polling: switched.map_or(upstream.enabled, |before| before.polling),
         token_mark: upstream.token.as_ref().map_or(0, |token| mark(token.reveal())),
+        since: Timestamp::default(),
     }
 }
 
@@ -340,12 +346,13 @@ mod tests {
     }
 
     fn written(upstream: &config::Upstream, stored: &UpstreamRow) -> Vec<Write> {
-        as_configured(std::slice::from_ref(upstream), std::slice::from_ref(stored))
+        as_configured(std::slice::from_ref(upstream), std::slice::from_ref(stored), Timestamp::from_micros(9))
     }
 
     #[test]
     fn a_server_that_was_corrected_is_called_at_once() {
-        let stored = row(&configured("http://localhost:1/mcp"), None);
+        let since = Timestamp::from_micros(5);
+        let stored = UpstreamRow { since, ..row(&configured("http://localhost:1/mcp"), None) };
         assert_eq!(written(&configured("http://localhost:1/mcp"), &stored), []);
         let breaker = Write::DeleteBreaker("upstream:u".to_owned());
         let moved = written(&configured("http://localhost:2/mcp"), &stored);
@@ -357,5 +364,15 @@ mod tests {
         let slower = config::Upstream { interval: Duration::from_secs(60), ..configured("http://localhost:1/mcp") };
         let slower = written(&slower, &stored);
         assert!(slower.len() == 1 && !slower.contains(&breaker), "{slower:?}");
+    }
+    #[test]
+    fn since_when_totals_count_is_kept_and_made_up_for_where_it_is_not_known() {
+        let old = row(&configured("http://localhost:1/mcp"), None);
+        let added = UpstreamRow { name: UpstreamName::new("added"), configured: false, ..old.clone() };
+        let now = Timestamp::from_micros(9);
+        let put = |row: &UpstreamRow| Write::PutUpstream(UpstreamRow { since: now, ..row.clone() });
+        let writes = as_configured(&[configured("http://localhost:1/mcp")], &[added.clone(), old.clone()], now);
+        assert_eq!(writes, [put(&old), put(&added)]);
+        assert_eq!(as_configured(&[configured("http://localhost:1/mcp")], &[], now), [put(&old)]);
     }
 }

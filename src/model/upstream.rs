@@ -37,10 +37,12 @@ pub struct UpstreamRow {
     pub polling: bool,
     /// Another one when the token is, most likely; 0 without a token. Of tokens nothing else is stored.
     pub token_mark: u16,
+    /// When it was added: since then its totals count.
+    pub since: Timestamp,
 }
 
 impl UpstreamRow {
-    /// One that somebody has added, polled with the documented defaults.
+    /// One that somebody has added, polled with the documented defaults; since when is for the hub to say.
     pub fn new(name: UpstreamName, endpoint: &str) -> UpstreamRow {
         UpstreamRow {
             name,
@@ -55,6 +57,7 @@ impl UpstreamRow {
             enabled: true,
             polling: true,
             token_mark: 0,
+            since: Timestamp::default(),
         }
     }
 }

@@ -19,6 +19,7 @@ struct Settings {
     failure_threshold: u32,
     tools: Vec<String>,
     token_mark: u16,
+    since_micros: i64,
 }
 
 impl Store {
@@ -31,6 +32,7 @@ impl Store {
             failure_threshold: row.failure_threshold,
             tools: row.tools.clone(),
             token_mark: row.token_mark,
+            since_micros: row.since.as_micros(),
         };
         let settings = serde_json::to_string(&settings).map_err(|error| StoreError::Other(error.to_string()))?;
         self.db
@@ -82,6 +84,7 @@ impl Store {
                 enabled: row.get(4)?,
                 polling: row.get(5)?,
                 token_mark: settings.token_mark,
+                since: Timestamp::from_micros(settings.since_micros),
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

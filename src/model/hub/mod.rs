@@ -285,7 +285,7 @@ impl Hub {
                 Some(Ok(Reply::Done))
             }
             Command::ListPools => Some(Ok(Reply::Pools(self.pool_views()))),
-            Command::Metrics => Some(Ok(Reply::Metrics(self.pool_views()))),
+            Command::Metrics => Some(Ok(Reply::Metrics(self.pool_views(), self.upstreams_since()))),
             Command::PoolHealth { id } => Some(self.pool_health(id.as_ref())),
             Command::ShowPool { id } => Some(self.show_pool(&id)),
             // The store is brought up to date before the reply goes out; there is nothing to decide.
@@ -315,7 +315,7 @@ impl Hub {
             Command::WaitWorkflow { id, timeout } => self.wait_workflow(now, ask, id, timeout, rows)?,
             Command::ListUpstreams => Some(Ok(Reply::Upstreams(self.upstreams.values().cloned().collect()))),
             Command::ShowUpstream { name } => Some(self.show_upstream(&name)),
-            Command::AddUpstream(row) => Some(self.add_upstream(row, out)),
+            Command::AddUpstream(row) => Some(self.add_upstream(now, row, out)),
             Command::RemoveUpstream { name } => Some(self.remove_upstream(&name, out)),
             Command::SetPolling { name, polling } => Some(self.set_polling(&name, polling, out)),
             Command::PollUpstream { name, timeout } => self.poll_upstream(now, ask, &name, timeout, out),

@@ -55,12 +55,18 @@ impl Hub {
         self.upstreams.values().map(|upstream| &upstream.row)
     }
 
+    /// Since when each upstream is there.
+    pub fn upstreams_since(&self) -> Vec<(UpstreamName, Timestamp)> {
+        self.upstream_rows().map(|row| (row.name.clone(), row.since)).collect()
+    }
+
     pub(super) fn show_upstream(&self, name: &UpstreamName) -> Answer {
         let upstream = self.upstreams.get(name).ok_or_else(|| no_upstream(name))?;
         Ok(Reply::Upstream(Box::new(upstream.clone())))
     }
 
-    pub(super) fn add_upstream(&mut self, row: UpstreamRow, out: &mut Effects) -> Answer {
+    pub(super) fn add_upstream(&mut self, now: Now, row: UpstreamRow, out: &mut Effects) -> Answer {
+        let row = UpstreamRow { since: now.wall, ..row };
         if self.upstreams.contains_key(&row.name) {
             return Err(Refusal::new(Code::Conflict, format!("Upstream {} already exists", row.name)));
         }

@@ -25,6 +25,7 @@ fn row() -> UpstreamRow {
         enabled: true,
         polling: true,
         token_mark: 0,
+        since: Timestamp::default(),
     }
 }
 
