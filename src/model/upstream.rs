@@ -147,8 +147,8 @@ pub struct PollReport {
     pub cycle: u64,
     pub at: Timestamp,
     pub took: Duration,
-    /// Somebody asked for it.
-    pub manual: bool,
+    /// The highest number of those orders that came before it began; 0 when there was none yet.
+    pub order: u64,
     pub metrics: Vec<String>,
     /// All that did not become a metric, a sentence each.
     pub errors: Vec<String>,
@@ -171,6 +171,8 @@ pub struct PollReport {
 #[derive(Clone, Debug)]
 pub struct Upstream {
     pub row: UpstreamRow,
+    /// Which life of its name this is: 0 for those that the daemon began with. A fact of this process.
+    pub life: u64,
     pub breaker: BreakerState,
     /// When its breaker lets a call through again.
     pub retry_at: Option<Timestamp>,
@@ -185,6 +187,7 @@ impl Upstream {
     pub fn new(row: UpstreamRow) -> Upstream {
         Upstream {
             row,
+            life: 0,
             breaker: BreakerState::Closed,
             retry_at: None,
             last: None,

@@ -16,7 +16,7 @@ use crate::thread::Joined;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Most orders that wait for the thread.
@@ -73,6 +73,7 @@ impl Poller {
             changes,
             effects: effects.clone(),
             quiet_until: Mutex::new(Tick::ZERO),
+            ordered: AtomicU64::new(0),
             busy: AtomicBool::new(false),
             is_interrupted: AtomicBool::new(false),
             state: Mutex::new(State::new(&settings)),
@@ -124,10 +125,12 @@ impl Poller {
         report.unwrap_or_else(|| self.unanswered())
     }
 
-    /// Asks for one cycle, and does not wait for it: the listener gets its report, which says that somebody asked. With so
-    /// many orders before it that this one has no room, a cycle is made anyway.
-    pub fn order(&self) {
+    /// Asks for one cycle, and does not wait for it. The report of the first one that begins after this has this `number`, or
+    /// a higher one that was given later: see [`CycleReport::order`]. With so many orders before it that this one has no room,
+    /// a cycle is made anyway.
+    pub fn order(&self, number: u64) {
         let (asker, _) = bounded(1);
+        self.shared.ordered.fetch_max(number, Ordering::SeqCst);
         if let Some(orders) = &*self.orders.lock() {
             let _ = orders.try_send(Order::Poll(asker));
         }
@@ -229,6 +232,7 @@ impl Poller {
             next_poll_at: status.next_poll_at,
             consecutive_failures: status.consecutive_failures,
             is_asked: true,
+            order: 0,
         }
     }
 }

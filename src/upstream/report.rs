@@ -100,6 +100,8 @@ pub struct CycleReport {
     pub consecutive_failures: u32,
     /// Somebody asked for it.
     pub is_asked: bool,
+    /// The highest number of [`order`](super::Poller::order) before it began; 0 when there was none.
+    pub order: u64,
 }
 
 /// A poller as it stands.

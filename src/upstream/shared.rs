@@ -13,7 +13,7 @@ use crate::mcp::protocol::Era;
 use crate::resilience::{CircuitState, Effects};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub(super) struct Shared {
     pub(super) settings: PollerSettings,
@@ -21,6 +21,8 @@ pub(super) struct Shared {
     pub(super) changes: Arc<Changes>,
     pub(super) effects: Effects,
     pub(super) quiet_until: Mutex<Tick>,
+    /// The highest number of a cycle that was asked for.
+    pub(super) ordered: AtomicU64,
     /// A cycle is under way.
     pub(super) busy: AtomicBool,
     /// The last cycle was ended from outside, so its server may not be answering.
@@ -88,6 +90,7 @@ impl State {
             next_poll_at: None,
             consecutive_failures: 0,
             is_asked: false,
+            order: 0,
         }
     }
 }
@@ -103,6 +106,8 @@ impl Shared {
     ) -> CycleReport {
         // Before the token is looked at: whoever cancels it looks here afterwards, so that one of the two sees the other.
         self.busy.store(true, Ordering::SeqCst);
+        // What is asked for from here on is for the next one.
+        let order = self.ordered.load(Ordering::SeqCst);
         let began = self.effects.timer.now();
         let cycle = Cycle {
             settings: &self.settings,
@@ -127,7 +132,7 @@ impl Shared {
                 ended.wall.after(ended.tick.until(schedule.next()))
             });
             let report = state.take_in(findings, self.caller.tools.era(), began, ended);
-            CycleReport { is_asked, consecutive_failures, next_poll_at, ..report }
+            CycleReport { is_asked, order, consecutive_failures, next_poll_at, ..report }
         };
         self.log(&report);
         self.tell_changes(listener);

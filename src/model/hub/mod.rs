@@ -109,10 +109,13 @@ pub enum Input {
     /// A poller has been round.
     Polled {
         upstream: UpstreamName,
+        /// Which life of the name it speaks of: one that was removed may still have something to tell.
+        life: u64,
         report: Box<PollReport>,
     },
     UpstreamBreakerChanged {
         upstream: UpstreamName,
+        life: u64,
         change: BreakerChange,
     },
     /// These are the rules for alerts, from here on.
@@ -162,6 +165,10 @@ pub struct Hub {
     upstreams: BTreeMap<UpstreamName, Upstream>,
     /// Upstreams as they were before this batch has switched, reset or removed them, or heard of their breakers.
     upstreams_before: BTreeMap<UpstreamName, Upstream>,
+    /// Counts the lives of upstreams that were added.
+    upstream_lives: u64,
+    /// Counts the cycles that were asked for.
+    poll_orders: u64,
     alerts: alerts::Alerts,
     /// How much the running tasks have written.
     written: HashMap<TaskSeq, Written>,
@@ -196,6 +203,8 @@ impl Hub {
             workflows: workflows::Workflows::default(),
             upstreams: BTreeMap::new(),
             upstreams_before: BTreeMap::new(),
+            upstream_lives: 0,
+            poll_orders: 0,
             alerts: alerts::Alerts::default(),
             written: HashMap::new(),
             quiet: HashMap::new(),
@@ -258,8 +267,11 @@ impl Hub {
             Input::Staffed { pool, ask, outcome } => return self.staffed(now, &pool, ask, outcome, rows, out),
             Input::BreakerChanged { pool, change } => self.breaker_changed(now, &pool, change, out),
             Input::BreakerHolds { pool, wait } => self.breaker_holds(now, &pool, wait),
-            Input::Polled { upstream, report } => self.polled(now, &upstream, *report, out),
-            Input::UpstreamBreakerChanged { upstream, change } => {
+            // Of a life that is over nobody wants to hear any more.
+            Input::Polled { upstream, life, .. } | Input::UpstreamBreakerChanged { upstream, life, .. }
+                if !self.is_upstream(&upstream, life) => {}
+            Input::Polled { upstream, report, .. } => self.polled(now, &upstream, *report, out),
+            Input::UpstreamBreakerChanged { upstream, change, .. } => {
                 self.upstream_breaker_changed(now, &upstream, change, out);
             }
             Input::AlertRules(rules) => self.set_alert_rules(now, rules, out),

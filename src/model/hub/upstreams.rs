@@ -60,6 +60,10 @@ impl Hub {
         self.upstream_rows().map(|row| (row.name.clone(), row.since)).collect()
     }
 
+    pub(super) fn is_upstream(&self, name: &UpstreamName, life: u64) -> bool {
+        self.upstreams.get(name).is_some_and(|upstream| upstream.life == life)
+    }
+
     pub(super) fn show_upstream(&self, name: &UpstreamName) -> Answer {
         let upstream = self.upstreams.get(name).ok_or_else(|| no_upstream(name))?;
         Ok(Reply::Upstream(Box::new(upstream.clone())))
@@ -74,9 +78,12 @@ impl Hub {
             let message = format!("there are {UPSTREAMS_MAX} upstreams, and more are not possible; remove one");
             return Err(Refusal::new(Code::Conflict, message));
         }
+        // Never told twice, whatever becomes of this batch.
+        self.upstream_lives += 1;
+        let life = self.upstream_lives;
         out.writes.push(Write::PutUpstream(row.clone()));
-        out.pollers.push((row.name.clone(), PollerOrder::Begin(Box::new(row.clone()))));
-        let upstream = Upstream::new(row);
+        out.pollers.push((row.name.clone(), PollerOrder::Begin(Box::new(row.clone()), life)));
+        let upstream = Upstream { life, ..Upstream::new(row) };
         let shown = Box::new(upstream.clone());
         self.upstreams.insert(upstream.row.name.clone(), upstream);
         Ok(Reply::Upstream(shown))
@@ -91,7 +98,7 @@ impl Hub {
         out.writes.push(Write::DeleteUpstream(name.clone()));
         out.writes.push(Write::DeleteBreaker(upstream_breaker_name(name)));
         out.pollers.push((name.clone(), PollerOrder::End));
-        for ask in self.waiting_for_upstream(name) {
+        for ask in self.waiting_for_upstream(name, u64::MAX) {
             out.replies.push((ask, Err(no_upstream(name))));
         }
         Ok(Reply::Done)
@@ -121,8 +128,9 @@ impl Hub {
         if !self.upstreams.contains_key(name) {
             return Some(Err(no_upstream(name)));
         }
-        out.pollers.push((name.clone(), PollerOrder::Poll));
-        self.park(now, ask, Wait::Upstream(name.clone()), super::check_wait(timeout));
+        self.poll_orders += 1;
+        out.pollers.push((name.clone(), PollerOrder::Poll(self.poll_orders)));
+        self.park(now, ask, Wait::Upstream(name.clone(), self.poll_orders), super::check_wait(timeout));
         None
     }
 
@@ -214,16 +222,11 @@ impl Hub {
             upstream.last_error = Some(error.clone());
         }
         upstream.next_poll_at = report.next_poll_at.filter(|_| upstream.row.polling);
-        let manual = report.manual;
+        let order = report.order;
         upstream.last = Some(report);
         self.picture(now, Subject::Upstream(name.clone()));
-        if manual {
-            self.answer_polled(name, out);
-        }
-    }
-
-    fn answer_polled(&mut self, name: &UpstreamName, out: &mut Effects) {
-        for ask in self.waiting_for_upstream(name) {
+        // Whoever has asked since it began waits for the next one.
+        for ask in self.waiting_for_upstream(name, order) {
             out.replies.push((ask, self.show_upstream(name)));
         }
     }

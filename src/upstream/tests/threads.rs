@@ -144,7 +144,7 @@ fn many_calls_are_ended_at_once_and_the_farewells_are_said_side_by_side() {
             let settings = PollerSettings { timeout: 60 * SECOND, interval: 600 * SECOND, ..settings(&["a"]) };
             let settings = PollerSettings { endpoint: server.endpoint(), name: format!("bye{number}"), ..settings };
             let poller = Poller::new(settings, &Effects::system(), Arc::new(())).unwrap();
-            poller.order();
+            poller.order(1);
             poller
         })
         .collect();
