@@ -7,6 +7,7 @@ use super::starts::Starts;
 use super::{EXIT_CONFIGURATION, StartError, failed};
 use crate::clock::{Clock, Tick, Timestamp};
 use crate::config::Otlp;
+use crate::endpoint;
 use crate::model::command::{Command, Refusal, Reply};
 use crate::model::pool::PoolView;
 use crate::otlp::{Exporter, ExporterSettings, Resource, Stopper};
@@ -79,7 +80,7 @@ impl Exporting {
                 work.exporter.export_last(&families, LAST_TIMEOUT);
             }
         });
-        log::info!("metrics are exported endpoint={endpoint} interval={:?}", config.interval);
+        log::info!("metrics are exported endpoint={} interval={:?}", endpoint::shown(endpoint), config.interval);
         Ok(Some(Exporting { last, stopper, ended, thread: thread.map_err(failed)? }))
     }
 

@@ -22,6 +22,7 @@ impl Exporting {
         _clock: &Arc<dyn Clock>,
     ) -> Result<Option<Exporting>, StartError> {
         if let Some(endpoint) = config.target() {
+            let endpoint = crate::endpoint::shown(endpoint);
             log::warn!("metrics are not exported endpoint={endpoint}: this program was built without the feature otlp");
         }
         Ok(None)

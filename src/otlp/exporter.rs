@@ -5,6 +5,7 @@ use super::outcome::{CONTENT_TYPE, ExportError, Taken, outcome};
 use super::resource::Resource;
 use super::state::State;
 use crate::clock::{Clock, Tick, Timestamp};
+use crate::endpoint::shown;
 use crate::http::{Endpoint, EndpointError, Interrupter, Poster, header};
 use crate::telemetry::{Counter, Family, Labels, MetricError, Registry};
 use std::collections::BTreeMap;
@@ -62,7 +63,7 @@ impl Exporter {
     /// The address or a header can never work.
     pub fn new(settings: ExporterSettings, registry: &Registry, clock: Arc<dyn Clock>) -> Result<Exporter, SetupError> {
         let endpoint = Endpoint::parse(&settings.endpoint).map_err(|error| match error {
-            EndpointError::Wrong { reason } => SetupError::Endpoint { endpoint: settings.endpoint.clone(), reason },
+            EndpointError::Wrong { reason } => SetupError::Endpoint { endpoint: shown(&settings.endpoint), reason },
             EndpointError::Credentials => SetupError::Credentials,
         })?;
         let checked = |(name, value): (&String, &String)| {

@@ -197,10 +197,21 @@ fn a_dead_upstream_is_said_and_delays_nobody() {
     });
     let twice = daemon.run(&["upstream", "add", "twice", &dead, "--tool", "a", "--tool", "a"]);
     assert!(twice.bad(2).contains("none twice"));
-    // What nobody can call is said as well.
-    daemon.run(&["upstream", "add", "odd", "http://localhost:1/mcp#part"]).good();
-    let odd = daemon.run(&["upstream", "poll", "odd"]);
-    assert_eq!((odd.code, odd.stdout.contains("must not contain a #")), (1, true), "{odd:?}");
+    // What nobody can call is refused, without showing what may be secret.
+    for (odd, fault) in [
+        ("http://localhost:1/mcp#part", "with a # in it"),
+        ("http://localhost:99999/mcp", "whose port is none"),
+        ("http://me:hunter2@localhost:1/mcp", "with a user in it"),
+        ("ftp://localhost", "of another scheme"),
+    ] {
+        let said = daemon.run(&["upstream", "add", "odd", odd]).bad(2);
+        assert!(said.contains(fault) && !said.contains("hunter2"), "{said}");
+    }
+    daemon.run(&["upstream", "add", "key", "HTTP://localhost:1/mcp?key=hunter2"]).good();
+    for args in [&["upstream", "list"][..], &["upstream", "status", "key"], &["upstream", "status", "key", "--json"]] {
+        let shown = daemon.run(args).good();
+        assert!(shown.contains("localhost:1/mcp?…") && !shown.contains("hunter2"), "{shown}");
+    }
     // The configuration's own is there, switched off, and is not removed by hand.
     assert_eq!(daemon.json(&["upstream", "status"])["running"], false);
     assert!(daemon.run(&["upstream", "remove", "session-buddy"]).bad(1).contains("stands in the configuration"));

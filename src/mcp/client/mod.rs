@@ -235,7 +235,7 @@ impl Client {
 
 fn parsed(endpoint: &str) -> Result<Endpoint, SetupError> {
     Endpoint::parse(endpoint).map_err(|error| match error {
-        EndpointError::Wrong { reason } => SetupError::Endpoint { endpoint: endpoint.to_owned(), reason },
+        EndpointError::Wrong { reason } => SetupError::Endpoint { endpoint: crate::endpoint::shown(endpoint), reason },
         EndpointError::Credentials => SetupError::Credentials,
     })
 }
