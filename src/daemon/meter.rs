@@ -149,7 +149,7 @@ impl Meter {
         Ok(())
     }
 
-    fn polled(&mut self, upstream: &str, took: Duration, failed: bool) -> Result<(), MetricError> {
+    fn polled(&mut self, upstream: &str, took: Option<Duration>, failed: bool) -> Result<(), MetricError> {
         let labels = [("upstream", upstream)];
         let cycles = "session_buddy_poller.poll_cycles_total";
         self.registry.counter(cycles, "Cycles of a poller.", &labels)?.increment();
@@ -159,7 +159,9 @@ impl Meter {
             errors.increment();
         }
         let seconds = "session_buddy_poller.poll_duration_seconds";
-        self.registry.histogram(seconds, "How long cycles took.", &SECONDS_BUCKETS, &labels)?.observe_duration(took);
+        let help = "How long cycles took in which anything was called.";
+        let durations = self.registry.histogram(seconds, help, &SECONDS_BUCKETS, &labels)?;
+        took.into_iter().for_each(|took| durations.observe_duration(took));
         Ok(())
     }
 
@@ -322,7 +324,7 @@ mod tests {
         let pool = PoolId::new("p");
         meter.count(&effects(vec![
             Measure::TaskRan { pool: pool.clone(), took: Duration::from_secs(1) },
-            Measure::Polled { upstream: UpstreamName::new("u"), took: Duration::from_millis(3), failed: false },
+            Measure::Polled { upstream: UpstreamName::new("u"), took: Some(Duration::from_millis(3)), failed: false },
         ]));
         let text = exposed.text(&[]);
         for line in [
@@ -385,7 +387,7 @@ mod tests {
         }
         let pool = || PoolId::new("p");
         meter.count(&effects(vec![
-            Measure::Polled { upstream: upstream(), took: Duration::from_millis(3), failed: true },
+            Measure::Polled { upstream: upstream(), took: Some(Duration::from_millis(3)), failed: true },
             Measure::PollerBreaker { upstream: upstream(), state: BreakerState::Open },
             Measure::TaskQueued { pool: pool(), wait: Duration::from_millis(20) },
             Measure::TaskRan { pool: pool(), took: Duration::from_secs(2) },

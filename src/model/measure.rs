@@ -17,8 +17,8 @@ pub enum Measure {
     Sampled { upstream: UpstreamName, metric: String, kind: SampleKind, value: f64 },
     /// A number that an upstream tells no more.
     Forgotten { upstream: UpstreamName, metric: String },
-    /// One cycle of a poller.
-    Polled { upstream: UpstreamName, took: Duration, failed: bool },
+    /// One cycle of a poller, and how long it took if anything was called.
+    Polled { upstream: UpstreamName, took: Option<Duration>, failed: bool },
     /// The circuit breaker of a poller is in this state now.
     PollerBreaker { upstream: UpstreamName, state: BreakerState },
 }

@@ -154,6 +154,12 @@ pub struct PollReport {
     pub errors: Vec<String>,
     /// Metrics were collected and no call failed.
     pub is_well: bool,
+    /// A call failed, or could not be made.
+    pub is_failed: bool,
+    /// At least one call was made.
+    pub is_called: bool,
+    /// What was said of a tool last, if anything.
+    pub last_error: Option<String>,
     pub samples: Vec<Sample>,
     /// Metrics of before that are told no more.
     pub forgotten: Vec<String>,
@@ -161,7 +167,7 @@ pub struct PollReport {
     /// `legacy` or `modern`, once that is known.
     pub era: Option<&'static str>,
     pub consecutive_failures: u32,
-    /// Failed calls, and reasons why none was made, since the daemon's start.
+    /// Failed calls since the daemon's start.
     pub failures: u64,
     /// When the next cycle is due.
     pub next_poll_at: Option<Timestamp>,
@@ -178,6 +184,7 @@ pub struct Upstream {
     pub retry_at: Option<Timestamp>,
     pub last: Option<PollReport>,
     pub last_error: Option<String>,
+    pub last_error_at: Option<Timestamp>,
     /// When it is polled next, as far as that is known.
     pub next_poll_at: Option<Timestamp>,
     pub totals: BTreeMap<String, CounterFold>,
@@ -192,6 +199,7 @@ impl Upstream {
             retry_at: None,
             last: None,
             last_error: None,
+            last_error_at: None,
             next_poll_at: None,
             totals: BTreeMap::new(),
         }

@@ -35,7 +35,12 @@ pub(super) struct Findings {
     /// Metrics of before that are not kept any more.
     pub(super) forgotten: Vec<String>,
     pub(super) errors: Vec<String>,
+    /// Failed calls.
     pub(super) failures: u32,
+    /// Something kept the remaining calls from being made.
+    pub(super) is_cut_short: bool,
+    /// The last error of a tool.
+    pub(super) last_error: Option<String>,
 }
 
 /// What came of one tool.
@@ -64,18 +69,19 @@ impl Findings {
 
     pub(super) fn outcome(&self) -> CycleOutcome {
         let collected = self.collected().next().is_some();
-        match (self.tools.is_empty(), collected, self.failures) {
+        let is_whole = self.failures == 0 && !self.is_cut_short;
+        match (self.tools.is_empty(), collected, is_whole) {
             (true, ..) => CycleOutcome::Skipped,
             (false, false, _) => CycleOutcome::Failed,
-            (false, true, 0) => CycleOutcome::Ok,
-            (false, true, _) => CycleOutcome::Partial,
+            (false, true, true) => CycleOutcome::Ok,
+            (false, true, false) => CycleOutcome::Partial,
         }
     }
 
     /// Something kept the remaining calls from being made.
     fn stopped(&mut self, why: String) -> Then {
         self.errors.push(why);
-        self.failures += 1;
+        self.is_cut_short = true;
         Then::End
     }
 
@@ -83,6 +89,7 @@ impl Findings {
         self.errors.extend(finding.error.clone());
         self.failures += u32::from(finding.state == ToolState::Failing);
         self.tools.push(finding);
+        self.last_error = finding.error.clone().or(self.last_error.take());
     }
 }
 

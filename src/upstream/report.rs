@@ -83,9 +83,13 @@ pub struct CycleReport {
     pub metrics_collected: Vec<String>,
     /// All that did not become a metric, a sentence each: failed calls, missing and unmapped tools, values left out.
     pub errors: Vec<String>,
-    /// Those of the errors that are failures of polling and count in [`PollerStatus::errors`]: failed calls, and what kept
-    /// calls from being made.
+    /// The calls that failed, each of them once however often it was tried; they add up in [`PollerStatus::errors`].
     pub failures: u32,
+    /// Something kept calls from being made: an open breaker, a server that asked for patience, the end of the cycle.
+    pub is_cut_short: bool,
+    /// What was said of a tool last in this cycle, if anything: the last of the errors that is not about calls that were not
+    /// made.
+    pub last_error: Option<String>,
     pub samples: Vec<Sample>,
     /// Metrics that are told no more and have made room for others: see [`OTHER_METRICS_MAX`](super::OTHER_METRICS_MAX).
     pub forgotten: Vec<String>,
@@ -115,7 +119,7 @@ pub struct PollerStatus {
     pub errors: u64,
     /// When the last cycle began.
     pub last_poll_time: Option<Timestamp>,
-    /// What went wrong last, kept when all is well again.
+    /// What went wrong last, kept when all is well again. That calls were not made shows here only while nothing else does.
     pub last_error: Option<String>,
     /// How the last cycle ended; health is judged by it.
     pub last_outcome: Option<CycleOutcome>,

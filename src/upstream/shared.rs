@@ -72,7 +72,8 @@ impl State {
         self.poll_cycles += 1;
         self.errors += u64::from(findings.failures);
         self.last_poll_time = Some(began.wall);
-        self.last_error = findings.errors.last().cloned().or(self.last_error.take());
+        let cause = findings.last_error.clone().or(self.last_error.take());
+        self.last_error = cause.or_else(|| findings.errors.last().cloned());
         self.last_outcome = Some(outcome);
         self.era = era.or(self.era);
         CycleReport {
@@ -86,6 +87,8 @@ impl State {
             forgotten: findings.forgotten,
             tools: self.tools.clone(),
             era: self.era,
+            is_cut_short: findings.is_cut_short,
+            last_error: findings.last_error,
             outcome,
             next_poll_at: None,
             consecutive_failures: 0,

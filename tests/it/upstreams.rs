@@ -152,6 +152,8 @@ fn an_upstream_is_polled_and_its_numbers_are_shown() {
     assert_eq!(status["tools"]["get_activity_summary"]["state"], "ok");
     let health = daemon.run(&["upstream", "status", "numbers", "--health", "--json"]);
     assert_eq!((health.code, &health.json()["healthy"]), (0, &json!(true)));
+    let health = daemon.run(&["upstream", "status", "numbers", "--health"]).good();
+    assert!(health.contains("is healthy: it is stopped, and judged by its last round, at "), "{health}");
     assert!(
         daemon.run(&["upstream", "status", "numbers", "--history"]).good().contains("session_buddy.sessions.total")
     );
@@ -186,7 +188,8 @@ fn a_dead_upstream_is_said_and_delays_nobody() {
     }
     let dying = daemon.spawn(&["upstream", "poll", "dead"]);
     let alive = daemon.run(&["upstream", "poll", "alive"]);
-    assert!(alive.stdout.contains("get_activity_summary"), "{alive:?}");
+    // Two of its four tools are not there, which is no failed call.
+    assert!(alive.code == 0 && alive.stdout.contains("2 tools with numbers\n  get_activity_summary"), "{alive:?}");
     let said = dying.wait();
     assert_eq!((said.code, said.stdout.contains("round")), (1, true), "{said:?}");
     let health = daemon.run(&["upstream", "status", "dead", "--health", "--json"]);
@@ -213,6 +216,14 @@ fn a_dead_upstream_is_said_and_delays_nobody() {
         assert!(shown.contains("localhost:1/mcp?…") && !shown.contains("hunter2"), "{shown}");
     }
     // The configuration's own is there, switched off, and is not removed by hand.
+    // A server without any of the tools was called all the same.
+    daemon.run(&["upstream", "add", "poor", &server.endpoint(), "--tool", "none", "--interval", "10m"]).good();
+    daemon.run(&["upstream", "stop", "poor"]).good();
+    let health = daemon.run(&["upstream", "status", "poor", "--health"]);
+    assert_eq!(health.code, 1);
+    assert!(health.stdout.contains("is not healthy: it has not been polled yet; it is stopped"), "{health:?}");
+    assert_eq!(daemon.run(&["upstream", "poll", "poor"]).code, 0);
+    assert_eq!(daemon.json(&["upstream", "status", "poor"])["errors"], 0);
     assert_eq!(daemon.json(&["upstream", "status"])["running"], false);
     assert!(daemon.run(&["upstream", "remove", "session-buddy"]).bad(1).contains("stands in the configuration"));
     daemon.stop();

@@ -216,10 +216,13 @@ impl Hub {
                 value,
             });
         }
-        out.measures.push(Measure::Polled { upstream: name.clone(), took: report.took, failed: !report.is_well });
+        let took = report.is_called.then_some(report.took);
+        out.measures.push(Measure::Polled { upstream: name.clone(), took, failed: !report.is_well });
         out.measures.push(Measure::PollerBreaker { upstream: name.clone(), state: upstream.breaker });
-        if let Some(error) = report.errors.last() {
-            upstream.last_error = Some(error.clone());
+        // That nothing was called does not say why; what was said before that does.
+        let why_not_called = report.errors.last().filter(|_| upstream.last_error.is_none());
+        if let Some(error) = report.last_error.as_ref().or(why_not_called) {
+            (upstream.last_error, upstream.last_error_at) = (Some(error.clone()), Some(report.at));
         }
         upstream.next_poll_at = report.next_poll_at.filter(|_| upstream.row.polling);
         let order = report.order;

@@ -61,6 +61,9 @@ fn report(cycle: u64, total: f64, order: u64) -> Input {
             consecutive_failures: 0,
             failures: 0,
             is_well: true,
+            is_failed: false,
+            is_called: true,
+            last_error: None,
             next_poll_at: None,
         }),
     }
@@ -172,9 +175,18 @@ fn errors_are_judged_by_the_last_round() {
     assert!(!shown(&mut desk).is_healthy());
     let Input::Polled { report: mut bad, upstream, life } = report(1, 1.0, 0) else { unreachable!() };
     (bad.errors, bad.is_well) = (vec!["t: no answer".to_owned()], false);
+    bad.last_error = bad.errors.first().cloned();
+    let failed_at = bad.at;
+    let mut skipped = bad.clone();
     desk.batch(vec![Input::Polled { upstream, life, report: bad }]);
     let one = shown(&mut desk);
     assert_eq!((one.is_healthy(), one.last_error.as_deref()), (false, Some("t: no answer")));
+    // That nothing is called any more is not why.
+    (skipped.errors, skipped.last_error) = (vec!["circuit breaker is open".to_owned()], None);
+    (skipped.at, skipped.is_called) = (failed_at.after(SECOND), false);
+    desk.batch(vec![Input::Polled { upstream: name(), life, report: skipped }]);
+    let one = shown(&mut desk);
+    assert_eq!((one.last_error.as_deref(), one.last_error_at), (Some("t: no answer"), Some(failed_at)));
     desk.batch(vec![report(2, 1.0, 0)]);
     let one = shown(&mut desk);
     assert_eq!((one.is_healthy(), one.last_error.as_deref()), (true, Some("t: no answer")));
