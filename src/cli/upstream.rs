@@ -185,7 +185,7 @@ fn status(status: Status, session: &mut Session) -> Outcome {
     if status.history {
         // One that is not there has no history either, and that is to be said.
         session.connect()?.call_raw(&Request::UpstreamStatus(named(status.name.clone())), Some(PATIENCE))?;
-        let args = wire::UpstreamHistoryArgs { name: status.name, limit: None };
+        let args = wire::UpstreamHistoryArgs { name: status.name, limit: Some(HISTORY_POINTS) };
         session.ask(&Request::UpstreamHistory(args), show_history)?;
         return Ok(OK);
     }
@@ -266,7 +266,7 @@ fn show_history(output: &mut Output, history: wire::UpstreamHistory) -> Result<(
     let rows = history.samples.chunk_by(|one, next| one.metric == next.metric).map(|points| {
         let newest = points.last().map_or(0.0, |point| point.value);
         let values: Vec<f64> = points.iter().rev().take(HISTORY_POINTS).rev().map(|point| point.value).collect();
-        vec![table::word(&points[0].metric), table::number(newest), table::text(&sparkline(&values))]
+        vec![table::word(&points[0].metric), table::float(newest), table::text(&sparkline(&values))]
     });
     table::print(output, &["METRIC", "NEWEST", "HISTORY"], rows.collect(), "nothing was sampled yet")
 }

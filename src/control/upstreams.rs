@@ -70,10 +70,10 @@ fn tools(given: &[String]) -> Result<Vec<String>, Refusal> {
 
 pub(super) fn history(
     args: &wire::UpstreamHistoryArgs,
-    rows_max: usize,
+    points_max: usize,
     reader: &mut dyn Reader,
 ) -> Result<wire::UpstreamHistory, Refusal> {
-    let samples = reader.samples(&args.name, rows_max)?;
+    let samples = reader.samples(&args.name, points_max)?;
     let shown = |point: crate::ports::SamplePoint| wire::UpstreamSample {
         metric: point.metric,
         at: point.at.to_string(),
