@@ -61,7 +61,7 @@ fn one_line_a_change_and_one_for_the_first_rejection() {
     assert_eq!(
         lines(),
         [
-            "INFO circuit breaker changed breaker=store from=open to=half_open",
+            "DEBUG circuit breaker changed breaker=store from=open to=half_open",
             "INFO circuit breaker changed breaker=store from=half_open to=closed",
         ]
     );

@@ -8,7 +8,7 @@ use super::rotation::Rotation;
 use super::settings::PollerSettings;
 use crate::clock::Tick;
 use crate::mcp::client::{CallError, ToolAnswer};
-use crate::resilience::{CircuitBreakerError, CircuitState, Effects};
+use crate::resilience::{CircuitBreakerError, CircuitState, Effects, Fault};
 use parking_lot::Mutex;
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(super) struct Finding {
     pub(super) state: ToolState,
     /// With the name of the tool in front.
     pub(super) error: Option<String>,
+    /// What kind of failure it was, if it was one.
+    pub(super) failure: Option<&'static str>,
     /// Somebody has to change something.
     pub(super) is_configuration: bool,
 }
@@ -87,9 +89,9 @@ impl Findings {
 
     fn note(&mut self, finding: Finding) {
         self.errors.extend(finding.error.clone());
+        self.last_error = finding.error.clone().or(self.last_error.take());
         self.failures += u32::from(finding.state == ToolState::Failing);
         self.tools.push(finding);
-        self.last_error = finding.error.clone().or(self.last_error.take());
     }
 }
 
@@ -165,7 +167,13 @@ impl Cycle<'_> {
             Mapped::Unmapped(reason) => {
                 self.keys.answer(place);
                 let error = Some(format!("{tool}: {reason}"));
-                findings.note(Finding { place, state: ToolState::Unmapped, error, is_configuration: false });
+                findings.note(Finding {
+                    place,
+                    state: ToolState::Unmapped,
+                    error,
+                    failure: None,
+                    is_configuration: false,
+                });
             }
         }
         Then::GoOn
@@ -183,7 +191,7 @@ impl Cycle<'_> {
         let state = if admitted.samples.is_empty() && told > 0 { ToolState::Unmapped } else { ToolState::Ok };
         findings.samples.extend(admitted.samples);
         findings.forgotten.extend(admitted.forgotten);
-        findings.note(Finding { place, state, error, is_configuration: false });
+        findings.note(Finding { place, state, error, failure: None, is_configuration: false });
     }
 
     fn failed(&mut self, place: usize, error: &CallError, findings: &mut Findings) -> Then {
@@ -199,7 +207,8 @@ impl Cycle<'_> {
             _ => ToolState::Failing,
         };
         let said = Some(format!("{}: {error}", self.settings.tools[place]));
-        findings.note(Finding { place, state, error: said, is_configuration: error.is_configuration() });
+        let failure = (state == ToolState::Failing).then_some(error.verdict().kind);
+        findings.note(Finding { place, state, error: said, failure, is_configuration: error.is_configuration() });
         if error.is_unreachable() { Then::End } else { Then::GoOn }
     }
 }

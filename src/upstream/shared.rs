@@ -43,6 +43,8 @@ pub(super) struct State {
     last_outcome: Option<CycleOutcome>,
     era: Option<Era>,
     tools: Vec<ToolStatus>,
+    /// The kinds of failures that are in the log since all was well.
+    told: Vec<&'static str>,
 }
 
 impl State {
@@ -52,8 +54,9 @@ impl State {
     }
 
     /// Takes in a cycle that began at `began`, and reports it.
-    fn take_in(&mut self, findings: Findings, era: Option<Era>, began: Now, ended: Now) -> CycleReport {
+    fn take_in(&mut self, name: &str, findings: Findings, era: Option<Era>, began: Now, ended: Now) -> CycleReport {
         let outcome = findings.outcome();
+        self.log_change(name, outcome, &findings);
         let metrics_collected = findings.collected().map(|place| self.tools[place].tool.clone()).collect();
         for finding in findings.tools {
             let tool = &mut self.tools[finding.place];
@@ -61,7 +64,8 @@ impl State {
             tool.last_tried = Some(ended.wall);
             if finding.is_configuration && finding.error != tool.last_error {
                 // Loud, and once: it will be so until somebody changes it.
-                log::error!("a tool cannot be polled error={}", finding.error.as_deref().unwrap_or_default());
+                let error = finding.error.as_deref().unwrap_or_default();
+                log::error!("a tool cannot be polled upstream={name} error={error}");
             }
             tool.error.clone_from(&finding.error);
             if finding.error.is_some() {
@@ -83,17 +87,34 @@ impl State {
             metrics_collected,
             errors: findings.errors,
             failures: findings.failures,
+            is_cut_short: findings.is_cut_short,
+            last_error: findings.last_error,
             samples: findings.samples,
             forgotten: findings.forgotten,
             tools: self.tools.clone(),
             era: self.era,
-            is_cut_short: findings.is_cut_short,
-            last_error: findings.last_error,
             outcome,
             next_poll_at: None,
             consecutive_failures: 0,
             is_asked: false,
             order: 0,
+        }
+    }
+
+    /// Each kind of failure once, however many rounds it lasts, and that it is over.
+    fn log_change(&mut self, name: &str, outcome: CycleOutcome, findings: &Findings) {
+        for finding in &findings.tools {
+            let Some(kind) = finding.failure.filter(|kind| !self.told.contains(kind)) else { continue };
+            self.told.push(kind);
+            // Those are told by themselves, and louder.
+            if !finding.is_configuration {
+                let error = finding.error.as_deref().unwrap_or_default();
+                log::warn!("an upstream is not well, and told of again when it is upstream={name} error={error}");
+            }
+        }
+        if outcome == CycleOutcome::Ok && !self.told.is_empty() {
+            self.told.clear();
+            log::info!("an upstream is well again upstream={name}");
         }
     }
 }
@@ -134,7 +155,7 @@ impl Shared {
                 }
                 ended.wall.after(ended.tick.until(schedule.next()))
             });
-            let report = state.take_in(findings, self.caller.tools.era(), began, ended);
+            let report = state.take_in(&self.settings.name, findings, self.caller.tools.era(), began, ended);
             CycleReport { is_asked, order, consecutive_failures, next_poll_at, ..report }
         };
         self.log(&report);

@@ -195,6 +195,7 @@ fn a_dead_upstream_is_said_and_delays_nobody() {
     let health = daemon.run(&["upstream", "status", "dead", "--health", "--json"]);
     assert_eq!((health.code, &health.json()["healthy"]), (1, &json!(false)));
     daemon.run(&["upstream", "reset", "dead"]).good();
+    daemon.run(&["upstream", "poll", "dead"]);
     wait_until("a round by schedule", || {
         daemon.json(&["upstream", "status", "alive"])["poll_cycles"].as_u64() > Some(1)
     });
@@ -215,7 +216,6 @@ fn a_dead_upstream_is_said_and_delays_nobody() {
         let shown = daemon.run(args).good();
         assert!(shown.contains("localhost:1/mcp?…") && !shown.contains("hunter2"), "{shown}");
     }
-    // The configuration's own is there, switched off, and is not removed by hand.
     // A server without any of the tools was called all the same.
     daemon.run(&["upstream", "add", "poor", &server.endpoint(), "--tool", "none", "--interval", "10m"]).good();
     daemon.run(&["upstream", "stop", "poor"]).good();
@@ -224,6 +224,12 @@ fn a_dead_upstream_is_said_and_delays_nobody() {
     assert!(health.stdout.contains("is not healthy: it has not been polled yet; it is stopped"), "{health:?}");
     assert_eq!(daemon.run(&["upstream", "poll", "poor"]).code, 0);
     assert_eq!(daemon.json(&["upstream", "status", "poor"])["errors"], 0);
+    // What is wrong is in the log once, with the cause.
+    let log = daemon.log();
+    let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!((lines("an upstream is not well"), lines("retries exhausted")), (1, 0), "{log}");
+    assert!(log.lines().any(|line| line.contains("upstream=dead") && line.contains("could not connect to")), "{log}");
+    // The configuration's own is there, switched off, and is not removed by hand.
     assert_eq!(daemon.json(&["upstream", "status"])["running"], false);
     assert!(daemon.run(&["upstream", "remove", "session-buddy"]).bad(1).contains("stands in the configuration"));
     daemon.stop();
