@@ -183,7 +183,7 @@ fn commit(
     store.fold_all()?;
     store.commit()?;
     hub.committed();
-    alerts::note(&effects.events);
+    alerts::note(&effects.events, hub);
     Ok(events)
 }
 

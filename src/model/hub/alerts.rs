@@ -50,6 +50,11 @@ impl Hub {
         !self.alerts.judged(look).news.is_empty()
     }
 
+    /// Whether a rule stands behind that alert, raised or not.
+    pub fn is_ruled(&self, alert: &Alert) -> bool {
+        self.alerts.rules.iter().any(|rule| rule.stands_behind(alert))
+    }
+
     /// Series that the last look did not heed because there were too many.
     pub fn alert_series_left_out(&self) -> usize {
         self.alerts.left_out
