@@ -231,7 +231,7 @@ fn a_dead_upstream_is_said_and_delays_nobody() {
     assert!(log.lines().any(|line| line.contains("upstream=dead") && line.contains("could not connect to")), "{log}");
     // The configuration's own is there, switched off, and is not removed by hand.
     assert_eq!(daemon.json(&["upstream", "status"])["running"], false);
-    assert!(daemon.run(&["upstream", "remove", "session-buddy"]).bad(1).contains("stands in the configuration"));
+    assert!(daemon.run(&["upstream", "remove", "session-buddy"]).bad(1).contains("is always there"));
     daemon.stop();
 }
 

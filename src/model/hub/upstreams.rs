@@ -14,6 +14,9 @@ use crate::model::rows::Write;
 use crate::model::upstream::{CounterFold, PollReport, SampleKind, Upstream, UpstreamRow};
 use std::time::Duration;
 
+/// The one that has a section of the configuration of its own, and is there without it.
+const SESSION_BUDDY: &str = "session-buddy";
+
 type Answer = Result<Reply, Refusal>;
 
 /// The name under which an upstream's breaker is stored and shown.
@@ -91,7 +94,11 @@ impl Hub {
 
     pub(super) fn remove_upstream(&mut self, name: &UpstreamName, out: &mut Effects) -> Answer {
         if self.upstream_mut(name)?.row.configured {
-            let message = format!("upstream {name} stands in the configuration; remove it there, or stop it");
+            let message = if name.as_str() == SESSION_BUDDY {
+                format!("upstream {name} is always there, as [session_buddy_polling] has it; stop it instead")
+            } else {
+                format!("upstream {name} stands in the configuration; remove it there, or stop it")
+            };
             return Err(Refusal::new(Code::Conflict, message));
         }
         self.upstreams.remove(name);
