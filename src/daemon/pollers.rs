@@ -378,6 +378,7 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::mcp::faulty::{FaultyServer, Reaction};
+    use crate::resilience::{CircuitBreaker, presets};
 
     fn configured(endpoint: &str) -> config::Upstream {
         config::Upstream {
@@ -424,6 +425,21 @@ mod tests {
         assert_eq!(writes, [put(&old), put(&added)]);
         assert_eq!(as_configured(&[configured("http://localhost:1/mcp")], &[], now), [put(&old)]);
     }
+    #[test]
+    fn a_permit_that_is_settled_after_its_poller_was_removed_brings_no_numbers_back() {
+        let metrics = Metrics::new();
+        let tap = Arc::new(Tap { metrics: Arc::clone(&metrics), is_open: Mutex::new(true) });
+        let effects = Effects::system().observed_by(Arc::clone(&tap) as Arc<dyn Observer>);
+        let breaker = CircuitBreaker::new("upstream:u", presets::MCP_SERVER, &effects).unwrap();
+        let permit = breaker.acquire().unwrap();
+        let shown = || metrics.samples().iter().any(|sample| sample.name.starts_with("circuit_breaker"));
+        assert!(shown());
+        tap.close();
+        metrics.remove("upstream:u");
+        permit.ignore();
+        assert!(!shown());
+    }
+
     /// The daemon's inbox, and a server that never answers the call.
     #[test]
     fn a_poller_that_is_removed_under_a_call_leaves_no_numbers() {
