@@ -177,7 +177,10 @@ fn reason(one: &wire::Upstream) -> Option<String> {
     });
     let never = (one.last_poll_time.is_none()).then(|| "it has not been polled yet".to_owned());
     let error = one.last_errors.first().filter(|_| !one.healthy).cloned().or(never);
-    let all: Vec<String> = error.into_iter().chain(stopped).collect();
+    // While nothing is called, what it said before that is why.
+    let before = one.last_error.clone().filter(|before| !one.healthy && !one.last_errors.contains(before));
+    let before = before.map(|before| format!("before that: {before}"));
+    let all: Vec<String> = error.into_iter().chain(before).chain(stopped).collect();
     (!all.is_empty()).then(|| all.join("; "))
 }
 
@@ -292,6 +295,26 @@ mod tests {
         assert_eq!(sparkline(&[0.0, 5.0, 10.0]), "▁▅█");
         assert_eq!(sparkline(&[3.0, 3.0]), "▁▁");
         assert_eq!(sparkline(&[]), "");
+    }
+
+    #[test]
+    fn health_gives_its_reason() {
+        let shown = |last_errors: &[&str], last_error: Option<&str>, healthy: bool, running: bool| {
+            let one = serde_json::json!({
+                "name": "u", "endpoint": "http://h", "running": running, "configured": false, "healthy": healthy,
+                "interval_seconds": 30.0, "timeout_seconds": 10.0, "max_retries": 3, "retry_delay_seconds": 5.0,
+                "circuit_breaker_threshold": 5, "poll_cycles": 1, "errors": 0, "last_round_failed": !healthy,
+                "last_poll_time": "2026-11-03T10:20:30.123456+00:00", "last_error": last_error, "last_error_time": null,
+                "next_poll_at": null, "circuit_breaker": "CLOSED", "circuit_breaker_open": false, "retry_at": null,
+                "consecutive_failures": 0, "era": null, "metrics_collected": [], "last_errors": last_errors, "tools": {}
+            });
+            reason(&serde_json::from_value(one).unwrap()).unwrap_or_default()
+        };
+        assert_eq!(shown(&[], Some("old"), true, true), "");
+        assert_eq!(shown(&["t: no"], Some("t: no"), false, true), "t: no");
+        assert_eq!(shown(&["it is open"], Some("t: no"), false, true), "it is open; before that: t: no");
+        let stopped = "it is stopped, and judged by its last round, at 2026-11-03 10:20:30 UTC";
+        assert_eq!(shown(&[], None, true, false), stopped);
     }
 
     #[test]
