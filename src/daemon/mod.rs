@@ -14,6 +14,7 @@ mod meter;
 pub mod metrics;
 mod pollers;
 mod recovery;
+#[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "only the exporter asks"))]
 mod starts;
 mod stopping;
 mod watcher;
