@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod endpoint;
 pub mod thread;
 
 pub mod resilience;

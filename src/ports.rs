@@ -52,8 +52,8 @@ pub trait Reader {
     fn workflows(&mut self, filter: &WorkflowFilter) -> Result<Page<WorkflowRow>, ReadError>;
     /// Part of the output that a task's latest attempt wrote.
     fn task_log(&mut self, task: &Task, stream: LogStream, from: u64, bytes_max: usize) -> Result<LogPart, ReadError>;
-    /// The newest samples of an upstream, by metric, oldest first.
-    fn samples(&mut self, upstream: &str, rows_max: usize) -> Result<Vec<SamplePoint>, ReadError>;
+    /// The newest samples of an upstream, so many of each metric, by metric, oldest first.
+    fn samples(&mut self, upstream: &str, points_max: usize) -> Result<Vec<SamplePoint>, ReadError>;
     /// The events after a number, in order.
     fn events_after(&mut self, seq: u64, rows_max: usize) -> Result<Vec<StoredEvent>, ReadError>;
     /// The numbers of the oldest and the newest event that are kept; (1, 0) when there is none.

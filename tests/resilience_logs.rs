@@ -56,12 +56,18 @@ fn one_line_a_change_and_one_for_the_first_rejection() {
     // A flood while it is open is one line.
     (0..1000).for_each(|_| call(true));
     assert_eq!(lines(), ["WARN circuit breaker turned its first call away breaker=store operation=save state=open"]);
+    // A trial that fails is no news to whoever knows that it is open.
     clock.advance(Duration::from_secs(60));
+    call(false);
+    (0..1000).for_each(|_| call(true));
+    let told = lines();
+    assert!(told.iter().all(|line| !line.contains("circuit breaker") || line.starts_with("DEBUG")), "{told:?}");
+    clock.advance(Duration::from_secs(3600));
     (0..1000).for_each(|_| call(true));
     assert_eq!(
         lines(),
         [
-            "INFO circuit breaker changed breaker=store from=open to=half_open",
+            "DEBUG circuit breaker changed breaker=store from=open to=half_open",
             "INFO circuit breaker changed breaker=store from=half_open to=closed",
         ]
     );

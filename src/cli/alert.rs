@@ -31,7 +31,7 @@ fn show(output: &mut Output, alerts: &[wire::Alert]) -> Result<(), Failure> {
     let row = |alert: &wire::Alert| {
         vec![
             table::word(&alert.rule),
-            table::number(alert.value),
+            table::float(alert.value),
             table::word(&limit(alert)),
             table::time(&alert.since),
             table::text(&series(alert)),

@@ -67,6 +67,13 @@ pub(super) fn number(number: impl ToString) -> Kept {
     Kept::Whole(number.to_string())
 }
 
+/// A number that may be of any size: very large and very small ones are written with an exponent.
+pub(super) fn float(number: f64) -> Kept {
+    let size = number.abs();
+    let is_plain = size == 0.0 || (1e-6..1e15).contains(&size);
+    Kept::Whole(if is_plain { number.to_string() } else { format!("{number:e}") })
+}
+
 pub(super) fn text(text: &str) -> Kept {
     let cut: String = text.chars().take(CELL_CHARS_MAX).collect();
     Kept::Text(logging::escape(cut.trim()))
@@ -252,5 +259,14 @@ mod tests {
     fn a_cell_is_one_line_without_control_characters() {
         let Kept::Text(cell) = text("one\ntwo\u{1b}[31m") else { panic!("text is text") };
         assert_eq!(cell, "one\\ntwo\\u{1b}[31m");
+    }
+    #[test]
+    fn a_number_of_any_size_takes_little_room() {
+        for (number, expected) in
+            [(0.0, "0"), (41.5, "41.5"), (-3e9, "-3000000000"), (1e308, "1e308"), (-2.5e-9, "-2.5e-9"), (1e15, "1e15")]
+        {
+            let Kept::Whole(shown) = float(number) else { panic!() };
+            assert_eq!(shown, expected);
+        }
     }
 }

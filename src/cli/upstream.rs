@@ -39,7 +39,7 @@ pub(super) enum Verb {
     Start(Name),
     /// Poll it no longer; what is polled by hand still works
     Stop(Name),
-    /// Poll an upstream once, now, and show what came of it; exit code 1 when a call failed
+    /// Poll an upstream once, now, and show what came of it; exit code 1 when a call failed or could not be made
     Poll(Name),
     /// Close an upstream's circuit breaker
     Reset(Name),
@@ -152,22 +152,43 @@ fn poll(name: String, session: &mut Session) -> Outcome {
     let request = Request::UpstreamPoll(wire::UpstreamPoll { name, timeout_seconds: Some(POLL_PATIENCE_SECONDS) });
     let answer = session.connect()?.call_raw(&request, patience(Some(POLL_PATIENCE_SECONDS)))?;
     let one: wire::Upstream = read(&answer)?;
-    let well = one.healthy;
+    let failed = one.last_round_failed;
     session.print(&answer, |output, one: wire::Upstream| {
         for error in &one.last_errors {
             output.line(error)?;
         }
-        output.line(format_args!("round {}: {} metrics", one.poll_cycles, one.metrics_collected.len()))?;
-        one.metrics_collected.iter().try_for_each(|metric| output.line(format_args!("  {metric}")))
+        let told = counted(one.metrics_collected.len(), "tool with numbers", "tools with numbers");
+        output.line(format_args!("round {}: {told}", one.poll_cycles))?;
+        one.metrics_collected.iter().try_for_each(|tool| output.line(format_args!("  {tool}")))
     })?;
-    Ok(if well { OK } else { FAILED })
+    Ok(if failed { FAILED } else { OK })
+}
+
+fn counted(count: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
+}
+
+/// Why it is not well, or what is to be known besides; nothing when it is polled and well.
+fn reason(one: &wire::Upstream) -> Option<String> {
+    let stopped = (!one.running).then(|| match &one.last_poll_time {
+        Some(at) => format!("it is stopped, and judged by its last round, at {} UTC", table::short_time(at)),
+        None => "it is stopped".to_owned(),
+    });
+    let never = (one.last_poll_time.is_none()).then(|| "it has not been polled yet".to_owned());
+    let error = one.last_errors.first().filter(|_| !one.healthy).cloned().or(never);
+    // While nothing is called, what it said before that is why.
+    let before = one.last_error.clone().filter(|before| !one.healthy && !one.last_errors.contains(before));
+    let before = before.map(|before| format!("before that: {before}"));
+    let all: Vec<String> = error.into_iter().chain(before).chain(stopped).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 fn status(status: Status, session: &mut Session) -> Outcome {
     if status.history {
         // One that is not there has no history either, and that is to be said.
         session.connect()?.call_raw(&Request::UpstreamStatus(named(status.name.clone())), Some(PATIENCE))?;
-        let args = wire::UpstreamHistoryArgs { name: status.name, limit: None };
+        let args = wire::UpstreamHistoryArgs { name: status.name, limit: Some(HISTORY_POINTS) };
         session.ask(&Request::UpstreamHistory(args), show_history)?;
         return Ok(OK);
     }
@@ -185,13 +206,14 @@ fn status(status: Status, session: &mut Session) -> Outcome {
         "last_poll": one.last_poll_time,
         "last_error": one.last_error,
         "healthy": one.healthy,
+        "reason": reason(&one),
     });
     if session.output.json {
         session.output.json(&health)?;
     } else {
         let word = if one.healthy { "healthy" } else { "not healthy" };
-        let error = one.last_errors.first().map_or_else(String::new, |error| format!(": {error}"));
-        session.output.line(format_args!("upstream {} is {word}{error}", one.name))?;
+        let reason = reason(&one).map_or_else(String::new, |reason| format!(": {reason}"));
+        session.output.line(format_args!("upstream {} is {word}{reason}", one.name))?;
     }
     Ok(if one.healthy { OK } else { FAILED })
 }
@@ -222,11 +244,12 @@ fn show(output: &mut Output, one: wire::Upstream) -> Result<(), Failure> {
         .add("interval", format_args!("{} s", one.interval_seconds))
         .add("breaker", &one.circuit_breaker)
         .maybe("tried at", time(&one.retry_at).as_deref())
-        .add("rounds", format_args!("{}, with {} failed calls", one.poll_cycles, one.errors))
+        .add("rounds", format_args!("{}, with {}", one.poll_cycles, counted(one.errors, "failed call", "failed calls")))
         .maybe("last", time(&one.last_poll_time).as_deref())
         .maybe("next", time(&one.next_poll_at).as_deref())
         .maybe("speaks", one.era.as_deref())
         .maybe("last error", one.last_error.as_deref())
+        .maybe("error at", time(&one.last_error_time).as_deref())
         .print(output)?;
     output.line("")?;
     let row = |(name, tool): (&String, &wire::UpstreamTool)| {
@@ -246,7 +269,7 @@ fn show_history(output: &mut Output, history: wire::UpstreamHistory) -> Result<(
     let rows = history.samples.chunk_by(|one, next| one.metric == next.metric).map(|points| {
         let newest = points.last().map_or(0.0, |point| point.value);
         let values: Vec<f64> = points.iter().rev().take(HISTORY_POINTS).rev().map(|point| point.value).collect();
-        vec![table::word(&points[0].metric), table::number(newest), table::text(&sparkline(&values))]
+        vec![table::word(&points[0].metric), table::float(newest), table::text(&sparkline(&values))]
     });
     table::print(output, &["METRIC", "NEWEST", "HISTORY"], rows.collect(), "nothing was sampled yet")
 }
@@ -272,6 +295,26 @@ mod tests {
         assert_eq!(sparkline(&[0.0, 5.0, 10.0]), "▁▅█");
         assert_eq!(sparkline(&[3.0, 3.0]), "▁▁");
         assert_eq!(sparkline(&[]), "");
+    }
+
+    #[test]
+    fn health_gives_its_reason() {
+        let shown = |last_errors: &[&str], last_error: Option<&str>, healthy: bool, running: bool| {
+            let one = serde_json::json!({
+                "name": "u", "endpoint": "http://h", "running": running, "configured": false, "healthy": healthy,
+                "interval_seconds": 30.0, "timeout_seconds": 10.0, "max_retries": 3, "retry_delay_seconds": 5.0,
+                "circuit_breaker_threshold": 5, "poll_cycles": 1, "errors": 0, "last_round_failed": !healthy,
+                "last_poll_time": "2026-11-03T10:20:30.123456+00:00", "last_error": last_error, "last_error_time": null,
+                "next_poll_at": null, "circuit_breaker": "CLOSED", "circuit_breaker_open": false, "retry_at": null,
+                "consecutive_failures": 0, "era": null, "metrics_collected": [], "last_errors": last_errors, "tools": {}
+            });
+            reason(&serde_json::from_value(one).unwrap()).unwrap_or_default()
+        };
+        assert_eq!(shown(&[], Some("old"), true, true), "");
+        assert_eq!(shown(&["t: no"], Some("t: no"), false, true), "t: no");
+        assert_eq!(shown(&["it is open"], Some("t: no"), false, true), "it is open; before that: t: no");
+        let stopped = "it is stopped, and judged by its last round, at 2026-11-03 10:20:30 UTC";
+        assert_eq!(shown(&[], None, true, false), stopped);
     }
 
     #[test]

@@ -20,7 +20,9 @@ fn layer(variables: &[(OsString, OsString)], prefix: &str, is_ours: impl Fn(&str
     for (name, value) in variables {
         // Names without the double underscore (CLAUDE_COMMS_LOG and others) are no settings.
         let Some(name) = name.to_str() else { continue };
-        let Some((section, field)) = name.strip_prefix(prefix).and_then(|rest| rest.split_once("__")) else {
+        let Some(rest) = name.strip_prefix(prefix) else { continue };
+        let Some((section, field)) = rest.split_once("__") else {
+            layer.problems.extend(whole_list(name, rest).filter(|_| !value.is_empty() && prefix == PREFIX));
             continue;
         };
         let section = section.to_lowercase();
@@ -43,6 +45,13 @@ fn layer(variables: &[(OsString, OsString)], prefix: &str, is_ours: impl Fn(&str
     layer.written.sort_by_key(|Written { setting, .. }| setting.key());
     layer.problems.sort();
     layer
+}
+
+/// Of a variable that would be a list as a whole.
+fn whole_list(name: &str, rest: &str) -> Option<Problem> {
+    let list = Section::named(&rest.to_lowercase()).filter(|section| section.is_list())?;
+    let sentence = format!("{} can be written in a file only", list.heading());
+    Some(Problem { place: Place::Environment { name: name.to_owned() }, sentence })
 }
 
 fn unknown(name: &str, prefix: &str, section: &str) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::value::{Given, Secret, Value, quoted};
-use super::{endpoint, headers, hook};
+use super::{headers, hook};
 
 /// Longest list, and largest table, that a setting may have.
 pub(super) const ENTRIES_MAX: usize = 256;
@@ -257,7 +257,7 @@ fn is_id(text: &str) -> bool {
 }
 
 fn check_endpoint(text: &str) -> Result<Value, String> {
-    match endpoint::fault(text) {
+    match crate::endpoint::fault(text) {
         None => Ok(Value::Text(text.to_owned())),
         // There may be a password in it, which is not for the log.
         Some(fault) if text.contains('@') => Err(format!("one {fault}")),

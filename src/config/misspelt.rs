@@ -14,13 +14,20 @@ pub(super) fn unknown_section(word: &str) -> String {
 
 pub(super) fn unknown_field(section: &Section, name: &str) -> String {
     let unknown = format!("there is no setting {} in {}", quoted(name), section.heading());
-    if let Some(near) = nearest(name, section.rows().map(|row| row.name)) {
+    if let Some(near) = near_field(section, name) {
         return format!("{unknown}; did you mean {near}?");
     }
     match settings().find(|setting| setting.row.name == name) {
         Some(elsewhere) => format!("{unknown}; it belongs in {}", elsewhere.section.heading()),
         None => unknown,
     }
+}
+
+/// The one with the unit that was left out, or a slip of the fingers away.
+fn near_field(section: &Section, name: &str) -> Option<&'static str> {
+    let names = || section.rows().map(|row| row.name);
+    let with_unit = names().find(|known| known.strip_suffix("_seconds") == Some(name));
+    with_unit.or_else(|| nearest(name, names()))
 }
 
 /// What to say about a value before the first section.

@@ -2,7 +2,6 @@
 //! All problems are told at once, each with its place, and each value knows where it came from.
 
 mod alert;
-mod endpoint;
 mod environment;
 mod file;
 mod headers;

@@ -107,9 +107,14 @@ impl Reading<'_> {
 
     fn time<const N: usize>(&mut self, field: &str, names: [&'static str; N]) {
         if let Some((name, text)) = self.first(names) {
-            let millis = text.parse::<u32>().map(|millis| Given::Fraction(f64::from(millis) / 1e3));
-            let wrong = |_| format!("must be a number of milliseconds, not {}", quoted(&text));
-            self.put(field, name, millis.map_err(wrong));
+            let Ok(millis) = text.parse::<u32>() else {
+                return self.ignore(name, format!("it must be a number of milliseconds, not {}", quoted(&text)));
+            };
+            let Some(setting) = OTLP.setting(field) else { return };
+            match setting.row.kind.check(&Given::Fraction(f64::from(millis) / 1e3)) {
+                Ok(value) => self.layer.put(setting, value, Place::Environment { name: name.to_owned() }),
+                Err(reason) => self.ignore(name, format!("it is in milliseconds, and in seconds it {reason}")),
+            }
         }
     }
 

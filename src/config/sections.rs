@@ -282,13 +282,13 @@ pub(super) static RETENTION: Section = Section {
         Row {
             name: "events_days",
             flag: None,
-            about: "How many days events are kept.",
+            about: "How many days events are kept, and the history of upstreams.",
             kind: Kind::Count { default: 7, least: 1, most: 3650 },
         },
         Row {
             name: "events_max",
             flag: None,
-            about: "How many events are kept at most, the newest ones.",
+            about: "How many events are kept at most, the newest ones, and as many numbers of the history of upstreams.",
             kind: Kind::Count { default: 1_000_000, least: 1000, most: 1_000_000_000 },
         },
     ],

@@ -18,7 +18,7 @@ pub(super) fn hooks(hooks: &dyn Hooks) -> Result<Box<RawValue>, Refusal> {
 /// The hub's answer to a command, as the wire has it.
 pub(super) fn show(reply: Reply, context: &Context) -> Result<Box<RawValue>, Refusal> {
     match reply {
-        Reply::Metrics(pools) => encoded(&wire::Metrics { text: context.means.exposition.text(&pools) }),
+        Reply::Metrics(pools, _) => encoded(&wire::Metrics { text: context.means.exposition.text(&pools) }),
         Reply::Status { hub, alerts } => encoded(&context.status(hub, &alerts)),
         // An answer goes out only when what it tells of is stored.
         Reply::Workflow(id) => encoded(&workflows::show(id.as_str(), &mut *context.means.readers.open()?)?),
@@ -65,7 +65,7 @@ pub(super) fn show_alone(reply: Reply) -> Result<Box<RawValue>, Refusal> {
             seq,
         }),
         Reply::Published(seq) => encoded(&wire::Published { seq }),
-        Reply::Metrics(_) | Reply::Status { .. } | Reply::Workflow(_) => {
+        Reply::Metrics(..) | Reply::Status { .. } | Reply::Workflow(_) => {
             Err(Refusal::new(Code::Internal, "this answer is shown on the control socket alone"))
         }
     }

@@ -2,14 +2,13 @@
 
 use super::intake::{duration, name};
 use super::wire;
+use crate::endpoint;
 use crate::model::breaker::BreakerState;
 use crate::model::command::{Command, Refusal};
 use crate::model::id::UpstreamName;
 use crate::model::upstream::{TOOL_BYTES_MAX, TOOLS_MAX, Upstream, UpstreamRow};
 use crate::ports::Reader;
 use std::time::Duration;
-
-const ENDPOINT_BYTES_MAX: usize = 2048;
 
 pub(super) fn named(text: &str) -> UpstreamName {
     UpstreamName::new(text)
@@ -44,14 +43,16 @@ pub(super) fn add(args: &wire::UpstreamAdd) -> Result<Command, Refusal> {
     }))
 }
 
+/// As the configuration checks it.
 fn endpoint(text: &str) -> Result<String, Refusal> {
-    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    let has_host = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', ':']));
-    if !has_host || text.len() > ENDPOINT_BYTES_MAX || text.contains(char::is_whitespace) {
-        let message = format!("endpoint is {text:?}; it is a URL like http://localhost:8678/mcp");
-        return Err(Refusal::bad_request(message));
+    match endpoint::fault(text) {
+        None => Ok(text.to_owned()),
+        Some(fault) => {
+            let shown = endpoint::shown(text);
+            let message = format!("endpoint is a URL {fault}: {shown:?}; it is one like http://localhost:8678/mcp");
+            Err(Refusal::bad_request(message))
+        }
     }
-    Ok(text.to_owned())
 }
 
 fn tools(given: &[String]) -> Result<Vec<String>, Refusal> {
@@ -69,10 +70,10 @@ fn tools(given: &[String]) -> Result<Vec<String>, Refusal> {
 
 pub(super) fn history(
     args: &wire::UpstreamHistoryArgs,
-    rows_max: usize,
+    points_max: usize,
     reader: &mut dyn Reader,
 ) -> Result<wire::UpstreamHistory, Refusal> {
-    let samples = reader.samples(&args.name, rows_max)?;
+    let samples = reader.samples(&args.name, points_max)?;
     let shown = |point: crate::ports::SamplePoint| wire::UpstreamSample {
         metric: point.metric,
         at: point.at.to_string(),
@@ -90,7 +91,7 @@ pub(super) fn shown(upstream: &Upstream) -> wire::Upstream {
     let last = upstream.last.as_ref();
     wire::Upstream {
         name: row.name.to_string(),
-        endpoint: row.endpoint.clone(),
+        endpoint: endpoint::shown(&row.endpoint),
         running: row.polling,
         configured: row.configured,
         healthy: upstream.is_healthy(),
@@ -102,7 +103,9 @@ pub(super) fn shown(upstream: &Upstream) -> wire::Upstream {
         poll_cycles: last.map_or(0, |report| report.cycle),
         errors: last.map_or(0, |report| report.failures),
         last_poll_time: last.map(|report| report.at.to_string()),
+        last_round_failed: last.is_some_and(|report| report.is_failed),
         last_error: upstream.last_error.clone(),
+        last_error_time: upstream.last_error_at.map(|at| at.to_string()),
         next_poll_at: upstream.next_poll_at.map(|at| at.to_string()),
         circuit_breaker: upstream.breaker.as_str().to_owned(),
         circuit_breaker_open: upstream.breaker == BreakerState::Open,

@@ -322,6 +322,7 @@ args! {
     UpstreamName { name: String, }
     UpstreamHistoryArgs {
         name: String,
+        /// Of each metric.
         #[serde(skip_serializing_if = "Option::is_none")] limit: Option<usize>,
     }
     UpstreamPoll {

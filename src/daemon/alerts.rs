@@ -4,7 +4,7 @@
 use super::meter::Exposed;
 use crate::clock::{Now, Tick};
 use crate::config;
-use crate::model::alert::{Bound, Look, Reading, Rule};
+use crate::model::alert::{Alert, Bound, Look, Reading, Rule};
 use crate::model::event::{Body, Event};
 use crate::model::hub::Hub;
 use crate::model::pool::PoolView;
@@ -115,27 +115,44 @@ pub(super) fn rules(alerts: &[config::Alert]) -> Vec<Rule> {
 }
 
 /// Writes into the log what a batch that is durable has told of alerts.
-pub(super) fn note(events: &[Event]) {
+pub(super) fn note(events: &[Event], hub: &Hub) {
     for event in events {
         match &event.body {
-            Body::AlertRaised(alert) => {
-                let (bound, threshold) = (alert.bound.as_str(), alert.bound.threshold());
-                log::warn!("alert {} is raised: {} is {}, {bound} {threshold}", alert.rule, alert.metric, alert.value);
-            }
-            Body::AlertCleared { alert, value: Some(value) } => {
-                log::info!("alert {} is cleared: {} is {value}", alert.rule, alert.metric);
-            }
-            Body::AlertCleared { alert, value: None } => {
-                log::info!("alert {} is cleared: there is no such number any more", alert.rule);
-            }
+            Body::AlertRaised(alert) => log::warn!("{}", raised(alert)),
+            Body::AlertCleared { alert, value } => log::info!("{}", cleared(alert, *value, hub.is_ruled(alert))),
             _ => {}
         }
     }
 }
 
+fn raised(alert: &Alert) -> String {
+    let (bound, threshold) = (alert.bound.as_str(), alert.bound.threshold());
+    format!("alert {} is raised: {} is {}, {bound} {threshold}", alert.rule, series(alert), alert.value)
+}
+
+/// `is_ruled`: whether there still is a rule about it.
+fn cleared(alert: &Alert, value: Option<f64>, is_ruled: bool) -> String {
+    let (rule, series) = (&alert.rule, series(alert));
+    match value {
+        Some(value) => format!("alert {rule} is cleared: {series} is {value}"),
+        None if is_ruled => format!("alert {rule} is cleared: {series} is not there any more"),
+        None => format!("alert {rule} is cleared: the rule about {series} is gone, or about something else now"),
+    }
+}
+
+/// As Prometheus writes it.
+fn series(alert: &Alert) -> String {
+    if alert.labels.is_empty() {
+        return alert.metric.to_string();
+    }
+    let labels: Vec<String> = alert.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("{}{{{}}}", alert.metric, labels.join(","))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
     use crate::resilience::Metrics;
     use crate::telemetry::Registry;
 
@@ -163,5 +180,22 @@ mod tests {
         assert!(exposed.read(&BTreeSet::from(["asks_total_total"]), &[]).unwrap().is_empty());
         let counted = exposed.read(&BTreeSet::from(["took_seconds_count"]), &[]).unwrap();
         assert_eq!((counted.len(), counted["took_seconds_count"][0].value), (1, 2.0));
+    }
+    #[test]
+    fn the_log_says_which_series_and_why_an_alert_is_over() {
+        let labels = Arc::new(BTreeMap::from([("pool".to_owned(), "a".to_owned())]));
+        let alert = Alert {
+            rule: "busy".into(),
+            metric: "cpu".into(),
+            labels,
+            bound: Bound::Above(90.0),
+            value: 91.5,
+            since: Timestamp::default(),
+            raised_at: Timestamp::default(),
+        };
+        assert_eq!(raised(&alert), "alert busy is raised: cpu{pool=\"a\"} is 91.5, above 90");
+        assert_eq!(cleared(&alert, Some(3.0), true), "alert busy is cleared: cpu{pool=\"a\"} is 3");
+        assert!(cleared(&alert, None, true).ends_with("cpu{pool=\"a\"} is not there any more"));
+        assert!(cleared(&alert, None, false).contains("the rule about cpu{pool=\"a\"} is gone"));
     }
 }

@@ -149,7 +149,7 @@ impl HubLoop {
         }
         self.hub.committed();
         self.meter.count(&effects);
-        alerts::note(&effects.events);
+        alerts::note(&effects.events, &self.hub);
         self.deliver(effects.replies);
         // Before the tasks that this lets through.
         for guard in effects.breakers_tried.iter().filter_map(|pool| self.staff.guard(pool)) {

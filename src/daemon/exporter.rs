@@ -3,9 +3,11 @@
 
 use super::inbox::{DeathNotice, Inbox, Letter};
 use super::meter::Exposed;
+use super::starts::Starts;
 use super::{EXIT_CONFIGURATION, StartError, failed};
-use crate::clock::{Clock, Tick};
+use crate::clock::{Clock, Tick, Timestamp};
 use crate::config::Otlp;
+use crate::endpoint;
 use crate::model::command::{Command, Refusal, Reply};
 use crate::model::pool::PoolView;
 use crate::otlp::{Exporter, ExporterSettings, Resource, Stopper};
@@ -27,9 +29,12 @@ const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::fro
 /// Connections are numbered from 1 on.
 const CLIENT: u64 = 0;
 
+/// What is exported last.
+type Last = (Vec<Family>, Starts);
+
 /// The running thread.
 pub(super) struct Exporting {
-    last: Sender<Vec<Family>>,
+    last: Sender<Last>,
     stopper: Stopper,
     ended: Receiver<()>,
     thread: Joined<()>,
@@ -44,11 +49,12 @@ impl Exporting {
         clock: &Arc<dyn Clock>,
     ) -> Result<Option<Exporting>, StartError> {
         let Some(endpoint) = config.target() else { return Ok(None) };
+        let started = clock.wall();
         let settings = ExporterSettings {
             endpoint: endpoint.to_owned(),
             headers: config.headers.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect(),
             resource: resource(config),
-            started: clock.wall(),
+            started,
         };
         let exporter = Exporter::new(settings, &exposed.registry, Arc::clone(clock))
             .map_err(|error| StartError { exit_code: EXIT_CONFIGURATION, sentence: format!("[otlp]: {error}") })?;
@@ -57,6 +63,7 @@ impl Exporting {
         let (end, ended) = bounded(0);
         let mut work = Work {
             exporter,
+            started,
             exposed: Arc::clone(exposed),
             inbox: inbox.clone(),
             clock: Arc::clone(clock),
@@ -64,21 +71,23 @@ impl Exporting {
             interval: config.interval,
             timeout: config.timeout,
         };
+        work.count_since(Starts::default());
         let notice = DeathNotice::new(inbox, Letter::ThreadDied { name: "otlp" });
         let thread = Joined::spawn("otlp", move || {
             let (_kept, _end) = (&notice, end);
-            if let Some(families) = work.until_stopped() {
+            if let Some((families, starts)) = work.until_stopped() {
+                work.count_since(starts);
                 work.exporter.export_last(&families, LAST_TIMEOUT);
             }
         });
-        log::info!("metrics are exported endpoint={endpoint} interval={:?}", config.interval);
+        log::info!("metrics are exported endpoint={} interval={:?}", endpoint::shown(endpoint), config.interval);
         Ok(Some(Exporting { last, stopper, ended, thread: thread.map_err(failed)? }))
     }
 
     /// Exports these last numbers and ends the thread.
-    pub(super) fn finish(self, families: Vec<Family>) {
+    pub(super) fn finish(self, families: Vec<Family>, starts: Starts) {
         // There is room for one, and nobody else sends any.
-        let _ = self.last.try_send(families);
+        let _ = self.last.try_send((families, starts));
         self.stopper.stop();
         if self.ended.recv_timeout(STOP_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             log::warn!("the last numbers were not exported within {STOP_TIMEOUT:?}");
@@ -101,24 +110,26 @@ fn resource(config: &Otlp) -> Resource {
 
 struct Work {
     exporter: Exporter,
+    started: Timestamp,
     exposed: Arc<Exposed>,
     inbox: Inbox,
     clock: Arc<dyn Clock>,
     /// The last numbers.
-    stopping: Receiver<Vec<Family>>,
+    stopping: Receiver<Last>,
     interval: Duration,
     timeout: Duration,
 }
 
 /// What the hub said when it was asked.
 enum Asked {
-    Pools(Vec<PoolView>),
-    Stop(Vec<Family>),
+    Pools((Vec<PoolView>, Starts)),
+    Busy,
+    Stop(Last),
 }
 
 impl Work {
     /// Exports by schedule; returns what is to be exported last, if anything.
-    fn until_stopped(&mut self) -> Option<Vec<Family>> {
+    fn until_stopped(&mut self) -> Option<Last> {
         let mut due = self.clock.tick().after(self.interval);
         loop {
             match self.stopping.recv_timeout(self.clock.tick().until(due)) {
@@ -127,12 +138,22 @@ impl Work {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let pools = match self.ask() {
-                Asked::Pools(pools) => pools,
+                Asked::Pools((pools, starts)) => {
+                    self.count_since(starts);
+                    pools
+                }
+                // What it said last about their beginnings still holds.
+                Asked::Busy => Vec::new(),
                 Asked::Stop(last) => return Some(last),
             };
             let patience = self.exporter.export(&self.exposed.all(&pools), self.timeout);
             due = next(due, self.interval, patience, self.clock.tick());
         }
+    }
+
+    fn count_since(&mut self, starts: Starts) {
+        let started = self.started;
+        self.exporter.count_since(move |family, labels| starts.of(started, family, labels));
     }
 
     /// None of the pools when the hub has no time: that is seldom, and worth no waiting.
@@ -141,11 +162,11 @@ impl Work {
         let answering = Box::new(ToChannel(sender));
         self.inbox.offer(Letter::Ask { client: CLIENT, command: Command::Metrics, answer: answering });
         select! {
-            recv(answer) -> pools => Asked::Pools(pools.unwrap_or_default()),
+            recv(answer) -> pools => pools.map_or(Asked::Busy, Asked::Pools),
             recv(self.stopping) -> last => Asked::Stop(last.unwrap_or_default()),
             default(ASK_TIMEOUT) => {
                 log::debug!("the hub did not say in time how its pools are");
-                Asked::Pools(Vec::new())
+                Asked::Busy
             }
         }
     }
@@ -160,13 +181,14 @@ fn next(due: Tick, interval: Duration, patience: Option<Duration>, now: Tick) ->
     due.after(interval.saturating_mul(u32::try_from(late).unwrap_or(u32::MAX).saturating_add(1)))
 }
 
-struct ToChannel(Sender<Vec<PoolView>>);
+struct ToChannel(Sender<(Vec<PoolView>, Starts)>);
 
 impl Answer for ToChannel {
     fn deliver(self: Box<Self>, answer: Result<Reply, Refusal>) {
-        if let Ok(Reply::Metrics(pools)) = answer {
+        if let Ok(Reply::Metrics(pools, upstreams)) = answer {
+            let starts = Starts::new(&pools, &upstreams);
             // Whoever waits no longer has gone.
-            let _ = self.0.try_send(pools);
+            let _ = self.0.try_send((pools, starts));
         }
     }
 }

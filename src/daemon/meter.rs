@@ -10,7 +10,7 @@ use crate::model::pool::PoolView;
 use crate::model::upstream::SampleKind;
 use crate::ports::Exposition;
 use crate::resilience::Metrics;
-use crate::telemetry::{Counter, Family, Histogram, MetricError, Registry, encode};
+use crate::telemetry::{Counter, Family, Gauge, Histogram, MetricError, Registry, encode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +27,9 @@ const EVENTS_BUCKETS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 
 /// The hub's side: counts.
 pub(super) struct Meter {
     registry: Registry,
+    /// For what upstreams name.
+    named: Registry,
+    told_of_crowd: bool,
     events: Counter,
     batches: Histogram,
     messages: Histogram,
@@ -44,6 +47,8 @@ impl Meter {
         registry.gauge("claude_comms_build_info", "1, with the version of the program.", &version)?.set(1.0);
         Ok(Meter {
             registry: registry.clone(),
+            named: registry.for_names_of_others(),
+            told_of_crowd: false,
             events: registry.counter("claude_comms_events_total", "Events that were numbered.", &[])?,
             batches: registry.histogram(
                 "claude_comms_batch_events",
@@ -91,6 +96,9 @@ impl Meter {
             Measure::Sampled { upstream, metric, kind, value } => {
                 return self.sampled(upstream.as_str(), metric, *kind, *value);
             }
+            Measure::Forgotten { upstream, metric } => {
+                self.named.remove(metric, &[("upstream", upstream.as_str())]);
+            }
             Measure::Polled { upstream, took, failed } => {
                 return self.polled(upstream.as_str(), *took, *failed);
             }
@@ -105,13 +113,28 @@ impl Meter {
         match kind {
             SampleKind::Counter => {
                 // The hub tells whole totals, which never fall; here only what is new is added.
-                let counter = self.registry.counter(metric, help, &labels)?;
+                let counter = self.named.counter(metric, help, &labels)?;
                 counter.add_float(value - counter.value().as_f64());
             }
-            SampleKind::Gauge => self.registry.gauge(metric, help, &labels)?.set(value),
-            SampleKind::Histogram => self.registry.histogram(metric, help, &SAMPLE_BUCKETS, &labels)?.observe(value),
+            SampleKind::Gauge => self.measured(metric, help, &labels)?.set(value),
+            SampleKind::Histogram => self.named.histogram(metric, help, &SAMPLE_BUCKETS, &labels)?.observe(value),
+        }
+        if self.named.has_dropped() && !std::mem::replace(&mut self.told_of_crowd, true) {
+            log::warn!("there are too many different metrics, and some of upstreams are not shown upstream={upstream}");
         }
         Ok(())
+    }
+
+    /// What another upstream's tool has under a name that differs in dots only is one metric with this, as it is in the text.
+    fn measured(&self, metric: &str, help: &str, labels: &[(&str, &str)]) -> Result<Gauge, MetricError> {
+        match self.named.gauge(metric, help, labels) {
+            Err(MetricError::Conflict { registered, asked })
+                if registered.kind == asked.kind && registered.name.exported() == asked.name.exported() =>
+            {
+                self.named.gauge(registered.name.as_str(), help, labels)
+            }
+            asked => asked,
+        }
     }
 
     fn poller_breaker(&mut self, upstream: &str, state: BreakerState) -> Result<(), MetricError> {
@@ -126,7 +149,7 @@ impl Meter {
         Ok(())
     }
 
-    fn polled(&mut self, upstream: &str, took: Duration, failed: bool) -> Result<(), MetricError> {
+    fn polled(&mut self, upstream: &str, took: Option<Duration>, failed: bool) -> Result<(), MetricError> {
         let labels = [("upstream", upstream)];
         let cycles = "session_buddy_poller.poll_cycles_total";
         self.registry.counter(cycles, "Cycles of a poller.", &labels)?.increment();
@@ -136,7 +159,9 @@ impl Meter {
             errors.increment();
         }
         let seconds = "session_buddy_poller.poll_duration_seconds";
-        self.registry.histogram(seconds, "How long cycles took.", &SECONDS_BUCKETS, &labels)?.observe_duration(took);
+        let help = "How long cycles took in which anything was called.";
+        let durations = self.registry.histogram(seconds, help, &SECONDS_BUCKETS, &labels)?;
+        took.into_iter().for_each(|took| durations.observe_duration(took));
         Ok(())
     }
 
@@ -284,6 +309,48 @@ mod tests {
         assert!(!exposed.text(&[]).contains("pool=\"p\""));
     }
 
+    /// However many names the tools of upstreams think of.
+    #[test]
+    fn upstreams_leave_room_for_the_numbers_of_the_daemon() {
+        let exposed = Exposed { registry: Registry::new(), breakers: Metrics::new() };
+        let mut meter = Meter::new(&exposed.registry).unwrap();
+        let told = |number: usize| Measure::Sampled {
+            upstream: UpstreamName::new("u"),
+            metric: format!("upstream.t.k{number}"),
+            kind: SampleKind::Gauge,
+            value: 1.0,
+        };
+        meter.count(&effects((0..3_000).map(told).collect()));
+        let pool = PoolId::new("p");
+        meter.count(&effects(vec![
+            Measure::TaskRan { pool: pool.clone(), took: Duration::from_secs(1) },
+            Measure::Polled { upstream: UpstreamName::new("u"), took: Some(Duration::from_millis(3)), failed: false },
+        ]));
+        let text = exposed.text(&[]);
+        for line in [
+            "claude_comms_task_run_seconds_count{pool=\"p\"} 1",
+            "session_buddy_poller_poll_cycles_total{upstream=\"u\"} 1",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} is not there");
+        }
+    }
+
+    /// `get` with `x_y` and `get_x` with `y` are one name to Prometheus.
+    #[test]
+    fn two_upstreams_whose_names_differ_in_dots_share_a_metric() {
+        let exposed = Exposed { registry: Registry::new(), breakers: Metrics::new() };
+        let mut meter = Meter::new(&exposed.registry).unwrap();
+        for (upstream, metric) in [("u", "upstream.get.x_y"), ("v", "upstream.get_x.y")] {
+            let (upstream, metric) = (UpstreamName::new(upstream), metric.to_owned());
+            let told = Measure::Sampled { upstream, metric, kind: SampleKind::Gauge, value: 2.0 };
+            meter.count(&effects(vec![told]));
+        }
+        let text = exposed.text(&[]);
+        for upstream in ["u", "v"] {
+            assert!(text.contains(&format!("upstream_get_x_y{{upstream=\"{upstream}\"}} 2")), "{text}");
+        }
+    }
+
     /// Keys as they are documented, those of real servers, and a tool that nobody knows.
     const ANSWERS: [(&str, &str); 5] = [
         ("get_activity_summary", r#"{"active_sessions": 3, "total_sessions": 41}"#),
@@ -320,7 +387,7 @@ mod tests {
         }
         let pool = || PoolId::new("p");
         meter.count(&effects(vec![
-            Measure::Polled { upstream: upstream(), took: Duration::from_millis(3), failed: true },
+            Measure::Polled { upstream: upstream(), took: Some(Duration::from_millis(3)), failed: true },
             Measure::PollerBreaker { upstream: upstream(), state: BreakerState::Open },
             Measure::TaskQueued { pool: pool(), wait: Duration::from_millis(20) },
             Measure::TaskRan { pool: pool(), took: Duration::from_secs(2) },

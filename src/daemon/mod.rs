@@ -15,6 +15,8 @@ mod meter;
 pub mod metrics;
 mod pollers;
 mod recovery;
+#[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "only the exporter asks"))]
+mod starts;
 mod stopping;
 mod watcher;
 mod worker;
@@ -38,6 +40,7 @@ use inbox::{DeathNotice, Inbox, Letter, inbox};
 use meter::{Exposed, Meter};
 use pollers::Pollers;
 use recovery::{Recovered, recover};
+use starts::Starts;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -109,10 +112,15 @@ struct House {
 impl House {
     fn stop(&mut self) {
         self.watcher = None;
+        self.hub.pollers.finish(self.hub.exit_code == EXIT_INTERRUPTED);
         match self.exporting.take() {
             Some(exporting) if self.hub.exit_code == EXIT_INTERRUPTED => exporting.leave(),
             // The hub answers no more questions: it has ended, and so have its workers.
-            Some(exporting) => exporting.finish(self.exposed.all(&self.hub.hub.pool_views())),
+            Some(exporting) => {
+                let (hub, exposed) = (&self.hub.hub, &self.exposed);
+                let pools = hub.pool_views();
+                exporting.finish(exposed.all(&pools), Starts::new(&pools, &hub.upstreams_since()));
+            }
             None => {}
         }
         self.hub.doors = None;

@@ -3,6 +3,7 @@
 use super::StartError;
 use super::inbox::Inbox;
 use super::meter::Exposed;
+use super::starts::Starts;
 use crate::clock::Clock;
 use crate::config::Otlp;
 use crate::telemetry::Family;
@@ -21,12 +22,13 @@ impl Exporting {
         _clock: &Arc<dyn Clock>,
     ) -> Result<Option<Exporting>, StartError> {
         if let Some(endpoint) = config.target() {
+            let endpoint = crate::endpoint::shown(endpoint);
             log::warn!("metrics are not exported endpoint={endpoint}: this program was built without the feature otlp");
         }
         Ok(None)
     }
 
-    pub(super) fn finish(self, _families: Vec<Family>) {
+    pub(super) fn finish(self, _families: Vec<Family>, _starts: Starts) {
         match self.0 {}
     }
 

@@ -97,7 +97,7 @@ fn fold_some(hub: &mut Hub, store: &mut Store, clock: &dyn Clock) -> Result<bool
 fn take_over_tasks(hub: &mut Hub, store: &mut Store, config: &Config, clock: &dyn Clock) -> Result<(), StoreError> {
     store.begin()?;
     let first = store.has_no_pool()?;
-    let configured = as_configured(&config.upstreams, &store.upstreams()?);
+    let configured = as_configured(&config.upstreams, &store.upstreams()?, clock.wall());
     let cursors = store.hook_cursors()?;
     let changed = first || !configured.is_empty();
     commit(hub, store, clock, |hub, store, effects| {
@@ -190,7 +190,7 @@ fn commit(
     store.fold_all()?;
     store.commit()?;
     hub.committed();
-    alerts::note(&effects.events);
+    alerts::note(&effects.events, hub);
     Ok(events)
 }
 

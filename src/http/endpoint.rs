@@ -1,5 +1,6 @@
 //! Where a server is, checked once.
 
+use crate::endpoint;
 use std::fmt;
 use std::net::IpAddr;
 use ureq::http::Uri;
@@ -40,7 +41,10 @@ impl Endpoint {
         if text.contains('#') {
             return Err(wrong("it must not contain a #"));
         }
-        Ok(Endpoint { uri })
+        match endpoint::fault(text) {
+            Some(fault) => Err(wrong(&format!("it is a URL {fault}"))),
+            None => Ok(Endpoint { uri }),
+        }
     }
 
     pub fn uri(&self) -> Uri {
@@ -80,6 +84,8 @@ mod tests {
             ("", "must begin with http://"),
             ("http://a b/mcp", "not a URL"),
             ("http://host/mcp#part", "must not contain a #"),
+            ("http://host:99999/mcp", "port is none"),
+            ("http://host:0/mcp", "port is none"),
         ];
         for (endpoint, reason) in refused {
             let Err(EndpointError::Wrong { reason: said }) = Endpoint::parse(endpoint) else { panic!("{endpoint}") };

@@ -265,7 +265,8 @@ pub enum Selector {
 #[derive(Clone, Debug)]
 pub enum Reply {
     Done,
-    Metrics(Vec<PoolView>),
+    /// What is counted by name: the pools, and since when each upstream is there.
+    Metrics(Vec<PoolView>, Vec<(UpstreamName, Timestamp)>),
     Upstreams(Vec<Upstream>),
     Upstream(Box<Upstream>),
     Status {

@@ -15,8 +15,10 @@ pub enum Measure {
     MessageEnded { took: Duration },
     /// A number of an upstream's. Of a counter the whole total, over all restarts of the server.
     Sampled { upstream: UpstreamName, metric: String, kind: SampleKind, value: f64 },
-    /// One cycle of a poller.
-    Polled { upstream: UpstreamName, took: Duration, failed: bool },
+    /// A number that an upstream tells no more.
+    Forgotten { upstream: UpstreamName, metric: String },
+    /// One cycle of a poller, and how long it took if anything was called.
+    Polled { upstream: UpstreamName, took: Option<Duration>, failed: bool },
     /// The circuit breaker of a poller is in this state now.
     PollerBreaker { upstream: UpstreamName, state: BreakerState },
 }

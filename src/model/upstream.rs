@@ -35,10 +35,14 @@ pub struct UpstreamRow {
     pub enabled: bool,
     /// Whether it is polled by schedule.
     pub polling: bool,
+    /// Another one when the token is, most likely; 0 without a token. Of tokens nothing else is stored.
+    pub token_mark: u16,
+    /// When it was added: since then its totals count.
+    pub since: Timestamp,
 }
 
 impl UpstreamRow {
-    /// One that somebody has added, polled with the documented defaults.
+    /// One that somebody has added, polled with the documented defaults; since when is for the hub to say.
     pub fn new(name: UpstreamName, endpoint: &str) -> UpstreamRow {
         UpstreamRow {
             name,
@@ -52,6 +56,8 @@ impl UpstreamRow {
             configured: false,
             enabled: true,
             polling: true,
+            token_mark: 0,
+            since: Timestamp::default(),
         }
     }
 }
@@ -141,19 +147,27 @@ pub struct PollReport {
     pub cycle: u64,
     pub at: Timestamp,
     pub took: Duration,
-    /// Somebody asked for it.
-    pub manual: bool,
+    /// The highest number of those orders that came before it began; 0 when there was none yet.
+    pub order: u64,
     pub metrics: Vec<String>,
     /// All that did not become a metric, a sentence each.
     pub errors: Vec<String>,
     /// Metrics were collected and no call failed.
     pub is_well: bool,
+    /// A call failed, or could not be made.
+    pub is_failed: bool,
+    /// At least one call was made.
+    pub is_called: bool,
+    /// What was said of a tool last, if anything.
+    pub last_error: Option<String>,
     pub samples: Vec<Sample>,
+    /// Metrics of before that are told no more.
+    pub forgotten: Vec<String>,
     pub tools: Vec<ToolState>,
     /// `legacy` or `modern`, once that is known.
     pub era: Option<&'static str>,
     pub consecutive_failures: u32,
-    /// Failed calls, and reasons why none was made, since the daemon's start.
+    /// Failed calls since the daemon's start.
     pub failures: u64,
     /// When the next cycle is due.
     pub next_poll_at: Option<Timestamp>,
@@ -163,11 +177,14 @@ pub struct PollReport {
 #[derive(Clone, Debug)]
 pub struct Upstream {
     pub row: UpstreamRow,
+    /// Which life of its name this is: 0 for those that the daemon began with. A fact of this process.
+    pub life: u64,
     pub breaker: BreakerState,
     /// When its breaker lets a call through again.
     pub retry_at: Option<Timestamp>,
     pub last: Option<PollReport>,
     pub last_error: Option<String>,
+    pub last_error_at: Option<Timestamp>,
     /// When it is polled next, as far as that is known.
     pub next_poll_at: Option<Timestamp>,
     pub totals: BTreeMap<String, CounterFold>,
@@ -177,10 +194,12 @@ impl Upstream {
     pub fn new(row: UpstreamRow) -> Upstream {
         Upstream {
             row,
+            life: 0,
             breaker: BreakerState::Closed,
             retry_at: None,
             last: None,
             last_error: None,
+            last_error_at: None,
             next_poll_at: None,
             totals: BTreeMap::new(),
         }

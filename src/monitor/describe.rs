@@ -129,9 +129,11 @@ fn workflow(data: &Map<String, Value>) -> String {
 
 fn polled(data: &Map<String, Value>) -> String {
     let length = |key: &str| data.get(key).and_then(Value::as_array).map(Vec::len);
-    let metrics = length("metrics_collected").map(|count| format!("{count} metrics"));
+    // The tools whose answers had numbers.
+    let tools = length("metrics_collected")
+        .map(|count| if count == 1 { "1 tool".to_owned() } else { format!("{count} tools") });
     let errors = length("errors").filter(|count| *count > 0).map(|count| format!("{count} not ok"));
-    parts([figure(data, "poll_cycle").map(|cycle| format!("round {cycle}")), metrics, errors], ", ")
+    parts([figure(data, "poll_cycle").map(|cycle| format!("round {cycle}")), tools, errors], ", ")
 }
 
 /// What we have no words for.
@@ -195,11 +197,7 @@ mod tests {
                 json!({"message_id": "m-1", "previous_status": null, "current_status": "pending"}),
                 "m-1 new -> pending",
             ),
-            (
-                "upstream.polled",
-                json!({"poll_cycle": 4, "metrics_collected": ["a"], "errors": []}),
-                "round 4, 1 metrics",
-            ),
+            ("upstream.polled", json!({"poll_cycle": 4, "metrics_collected": ["a"], "errors": []}), "round 4, 1 tool"),
             ("gap", json!({"from": 3, "to": 9}), "3 to 9"),
             ("alert.raised", json!({"rule": "queue", "value": 7.5, "severity": "error"}), "rule=queue value=7.5"),
         ] {

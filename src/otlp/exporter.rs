@@ -1,12 +1,13 @@
 //! One export: everything as of now, sent to the collector within a limit. What goes wrong is counted, and told once.
 
-use super::message::{Request, Span, requests};
+use super::message::{Request, Span, Start, requests};
 use super::outcome::{CONTENT_TYPE, ExportError, Taken, outcome};
 use super::resource::Resource;
 use super::state::State;
 use crate::clock::{Clock, Tick, Timestamp};
+use crate::endpoint::shown;
 use crate::http::{Endpoint, EndpointError, Interrupter, Poster, header};
-use crate::telemetry::{Counter, Family, MetricError, Registry};
+use crate::telemetry::{Counter, Family, Labels, MetricError, Registry};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +39,7 @@ pub struct ExporterSettings {
     /// Sent with every request.
     pub headers: BTreeMap<String, String>,
     pub resource: Resource,
-    /// Since when counters count.
+    /// Since when series count of which [`Exporter::count_since`] says nothing else.
     pub started: Timestamp,
 }
 
@@ -46,7 +47,7 @@ pub struct ExporterSettings {
 pub struct Exporter {
     poster: Poster,
     resource: Resource,
-    started: Timestamp,
+    start: Box<Start>,
     clock: Arc<dyn Clock>,
     registry: Registry,
     exports: Counter,
@@ -62,7 +63,7 @@ impl Exporter {
     /// The address or a header can never work.
     pub fn new(settings: ExporterSettings, registry: &Registry, clock: Arc<dyn Clock>) -> Result<Exporter, SetupError> {
         let endpoint = Endpoint::parse(&settings.endpoint).map_err(|error| match error {
-            EndpointError::Wrong { reason } => SetupError::Endpoint { endpoint: settings.endpoint.clone(), reason },
+            EndpointError::Wrong { reason } => SetupError::Endpoint { endpoint: shown(&settings.endpoint), reason },
             EndpointError::Credentials => SetupError::Credentials,
         })?;
         let checked = |(name, value): (&String, &String)| {
@@ -75,12 +76,18 @@ impl Exporter {
             rejected: counter(REJECTED, "Points of these that the collector did not want.")?,
             poster: Poster::new(endpoint, headers),
             resource: settings.resource,
-            started: settings.started,
+            start: Box::new(move |_, _| settings.started),
             clock,
             registry: registry.clone(),
             state: State::default(),
             stopped: Arc::default(),
         })
+    }
+
+    /// From the next export on each series counts since then. A collector takes a series whose start has changed for one that
+    /// begins anew, so of totals that live longer than the program it must not.
+    pub fn count_since(&mut self, start: impl Fn(&Family, &Labels) -> Timestamp + Send + 'static) {
+        self.start = Box::new(start);
     }
 
     /// What ends an export that is under way from another thread.
@@ -111,7 +118,7 @@ impl Exporter {
     }
 
     fn send_all(&self, families: &[Family], deadline: Tick) -> Result<Taken, ExportError> {
-        let span = Span { from: self.started, to: self.clock.wall() };
+        let span = Span { from: &*self.start, to: self.clock.wall() };
         let mut all = Taken::default();
         for request in requests(families, &self.resource, span) {
             let taken = self.send(&request, deadline)?;

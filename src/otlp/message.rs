@@ -19,10 +19,13 @@ pub(super) struct Request {
     pub(super) points: usize,
 }
 
-/// Since when counters count, and the time that all points are of.
+/// Since when a series counts.
+pub(super) type Start = dyn Fn(&Family, &Labels) -> Timestamp + Send;
+
+/// Since when series count, and the time that all points are of.
 #[derive(Clone, Copy)]
-pub(super) struct Span {
-    pub(super) from: Timestamp,
+pub(super) struct Span<'a> {
+    pub(super) from: &'a Start,
     pub(super) to: Timestamp,
 }
 
@@ -33,7 +36,7 @@ type Part<'a> = (&'a Family, Range<usize>);
 pub(super) fn requests<'a>(
     families: &'a [Family],
     resource: &'a Resource,
-    span: Span,
+    span: Span<'a>,
 ) -> impl Iterator<Item = Request> + use<'a> {
     split(families, POINTS_MAX).into_iter().map(move |parts| {
         let points = parts.iter().map(|(_, range)| range.len()).sum();
@@ -70,7 +73,7 @@ fn length(points: &Points) -> usize {
 }
 
 /// `ExportMetricsServiceRequest`.
-fn request(parts: &[Part<'_>], resource: &Resource, span: Span) -> Vec<u8> {
+fn request(parts: &[Part<'_>], resource: &Resource, span: Span<'_>) -> Vec<u8> {
     let mut writer = Writer::default();
     // ResourceMetrics, and in it Resource and ScopeMetrics.
     writer.message(1, |all| {
@@ -93,21 +96,21 @@ fn request(parts: &[Part<'_>], resource: &Resource, span: Span) -> Vec<u8> {
 }
 
 /// `Metric`.
-fn metric(writer: &mut Writer, family: &Family, range: Range<usize>, span: Span) {
+fn metric(writer: &mut Writer, family: &Family, range: Range<usize>, span: Span<'_>) {
     writer.text(1, family.name.as_str());
     writer.text(2, &family.help);
     writer.text(3, unit(family.unit()));
     match &family.points {
         Points::Gauges(series) => writer.message(5, |gauge| {
             for one in &series[range] {
-                gauge.message(1, |point| number(point, &one.labels, Number::Float(one.value), span));
+                gauge.message(1, |point| number(point, &one.labels, Number::Float(one.value), span.to));
             }
         }),
         Points::Counters(series) => writer.message(7, |sum| {
             for one in &series[range] {
                 sum.message(1, |point| {
-                    point.fixed(2, nanos(span.from));
-                    number(point, &one.labels, one.value, span);
+                    point.fixed(2, nanos((span.from)(family, &one.labels)));
+                    number(point, &one.labels, one.value, span.to);
                 });
             }
             sum.number(2, CUMULATIVE);
@@ -116,7 +119,8 @@ fn metric(writer: &mut Writer, family: &Family, range: Range<usize>, span: Span)
         }),
         Points::Histograms(series) => writer.message(9, |histogram| {
             for one in &series[range] {
-                histogram.message(1, |point| distribution(point, one, span));
+                let from = (span.from)(family, &one.labels);
+                histogram.message(1, |point| distribution(point, one, from, span.to));
             }
             histogram.number(2, CUMULATIVE);
         }),
@@ -132,8 +136,8 @@ fn unit(unit: Unit) -> &'static str {
 }
 
 /// `NumberDataPoint`.
-fn number(point: &mut Writer, labels: &Labels, value: Number, span: Span) {
-    point.fixed(3, nanos(span.to));
+fn number(point: &mut Writer, labels: &Labels, value: Number, to: Timestamp) {
+    point.fixed(3, nanos(to));
     match value {
         // Signed on the wire.
         Number::Whole(whole) if i64::try_from(whole).is_ok() => point.fixed(6, whole),
@@ -143,10 +147,10 @@ fn number(point: &mut Writer, labels: &Labels, value: Number, span: Span) {
 }
 
 /// `HistogramDataPoint`.
-fn distribution(point: &mut Writer, series: &Series<Distribution>, span: Span) {
+fn distribution(point: &mut Writer, series: &Series<Distribution>, from: Timestamp, to: Timestamp) {
     let value = &series.value;
-    point.fixed(2, nanos(span.from));
-    point.fixed(3, nanos(span.to));
+    point.fixed(2, nanos(from));
+    point.fixed(3, nanos(to));
     point.fixed(4, value.count());
     point.double(5, value.sum());
     point.packed(6, value.counts().iter().copied());

@@ -1,7 +1,8 @@
 //! Sends metrics to a collector of OpenTelemetry: OTLP as Protocol Buffers over HTTP. It is given families as they are at the
 //! moment, from whatever was counted; it counts nothing itself but its own exports.
 //!
-//! Totals are sent as cumulative ones, with the same start each time, so an export that fails costs nothing but its moment.
+//! Totals are sent as cumulative ones, each with the same start every time, so an export that fails costs nothing but its
+//! moment.
 //! Names keep their dots, and units are told where a name ends in one.
 
 mod exporter;

@@ -47,7 +47,7 @@ impl Store {
         }
     }
 
-    /// Forgets changes that are folded and indexed, and events that are too old or too many. Returns whether there may
+    /// Forgets changes that are folded and indexed, and events and samples that are too old or too many. Returns whether there may
     /// be more to forget. To be called inside a batch.
     ///
     /// # Errors
@@ -75,10 +75,18 @@ impl Store {
                 i64::try_from(events_max).unwrap_or(i64::MAX),
                 PRUNE_ROWS_MAX,
             ))?;
+        // In the order in which they were written, as that is what is cheap to look at.
         let samples = self
             .db
-            .prepare_cached("DELETE FROM samples WHERE rowid IN (SELECT rowid FROM samples WHERE at < ?1 LIMIT ?2)")?
-            .execute((events_before.as_unix_seconds(), PRUNE_ROWS_MAX))?;
+            .prepare_cached(
+                "DELETE FROM samples WHERE rowid IN (SELECT rowid FROM (SELECT rowid, at FROM samples ORDER BY rowid LIMIT ?3)
+                   WHERE at < ?1 OR rowid <= (SELECT MAX(rowid) FROM samples) - ?2)",
+            )?
+            .execute((
+                events_before.as_unix_seconds(),
+                i64::try_from(events_max).unwrap_or(i64::MAX),
+                PRUNE_ROWS_MAX,
+            ))?;
         Ok(changes + events + samples > 0)
     }
 }

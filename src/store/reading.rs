@@ -105,8 +105,8 @@ impl Reader for Store {
         read().map_err(|error: std::io::Error| ReadError(format!("{}: {error}", path.display())))
     }
 
-    fn samples(&mut self, upstream: &str, rows_max: usize) -> Result<Vec<SamplePoint>, ReadError> {
-        Ok(self.read_samples(upstream, rows_max)?)
+    fn samples(&mut self, upstream: &str, points_max: usize) -> Result<Vec<SamplePoint>, ReadError> {
+        Ok(self.read_samples(upstream, points_max)?)
     }
 
     fn events_after(&mut self, seq: u64, rows_max: usize) -> Result<Vec<StoredEvent>, ReadError> {

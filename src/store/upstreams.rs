@@ -8,6 +8,9 @@ use crate::ports::SamplePoint;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// A history that goes back further than this is not shown: an upstream tells some hundred metrics at most.
+const SAMPLES_LOOKED_AT_MAX: i64 = 20_000;
+
 /// What stands in `upstreams.settings`, as JSON.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -18,6 +21,8 @@ struct Settings {
     retry_delay_ms: u64,
     failure_threshold: u32,
     tools: Vec<String>,
+    token_mark: u16,
+    since_micros: i64,
 }
 
 impl Store {
@@ -29,6 +34,8 @@ impl Store {
             retry_delay_ms: millis(row.retry_delay),
             failure_threshold: row.failure_threshold,
             tools: row.tools.clone(),
+            token_mark: row.token_mark,
+            since_micros: row.since.as_micros(),
         };
         let settings = serde_json::to_string(&settings).map_err(|error| StoreError::Other(error.to_string()))?;
         self.db
@@ -79,6 +86,8 @@ impl Store {
                 configured: row.get(3)?,
                 enabled: row.get(4)?,
                 polling: row.get(5)?,
+                token_mark: settings.token_mark,
+                since: Timestamp::from_micros(settings.since_micros),
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -120,13 +129,15 @@ impl Store {
         Ok(())
     }
 
-    /// The newest samples of each metric of an upstream, oldest first.
-    pub(super) fn read_samples(&self, upstream: &str, rows_max: usize) -> Result<Vec<SamplePoint>, StoreError> {
+    /// The newest samples, so many of each metric, oldest first; looks at [`SAMPLES_LOOKED_AT_MAX`] of the upstream.
+    pub(super) fn read_samples(&self, upstream: &str, points_max: usize) -> Result<Vec<SamplePoint>, StoreError> {
         let mut statement = self.db.prepare_cached(
-            "SELECT metric, at, value FROM (SELECT rowid AS row, metric, at, value FROM samples WHERE upstream = ?1
-               ORDER BY rowid DESC LIMIT ?2) ORDER BY metric, row",
+            "SELECT metric, at, value FROM (SELECT row, metric, at, value,
+                 ROW_NUMBER() OVER (PARTITION BY metric ORDER BY row DESC) AS place
+               FROM (SELECT rowid AS row, metric, at, value FROM samples WHERE upstream = ?1 ORDER BY rowid DESC LIMIT ?3))
+             WHERE place <= ?2 ORDER BY metric, row",
         )?;
-        let rows = statement.query_map((upstream, rows_max as i64), |row| {
+        let rows = statement.query_map((upstream, points_max as i64, SAMPLES_LOOKED_AT_MAX), |row| {
             Ok(SamplePoint { metric: row.get(0)?, at: value::timestamp(row, 1)?, value: row.get(2)? })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -28,5 +28,5 @@ pub use gauge::Gauge;
 pub use histogram::Histogram;
 pub use labels::Labels;
 pub use name::{NAME_BYTES_MAX, Name, Unit};
-pub use registry::{FAMILIES_MAX, LABELS_BYTES_MAX, Registry, SERIES_DROPPED, SERIES_MAX};
+pub use registry::{FAMILIES_MAX, FAMILIES_OWN, LABELS_BYTES_MAX, Registry, SERIES_DROPPED, SERIES_MAX};
 pub use text::{CONTENT_TYPE, encode};

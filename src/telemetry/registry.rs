@@ -3,7 +3,7 @@
 use super::buckets::Buckets;
 use super::counter::Counter;
 use super::error::{MetricError, Shape};
-use super::family::{Family, Kind};
+use super::family::{Family, Kind, Number};
 use super::gauge::Gauge;
 use super::histogram::Histogram;
 use super::instruments::{Instrument, Instruments};
@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Most metrics in one registry.
-pub const FAMILIES_MAX: usize = 512;
+pub const FAMILIES_MAX: usize = 2_048;
+/// So many of these are free for the program's own: what is named by others cannot take their places.
+pub const FAMILIES_OWN: usize = 256;
 /// Most series of one metric.
 pub const SERIES_MAX: usize = 2_048;
 /// Most text in the labels of one series, names and values together.
@@ -32,7 +34,10 @@ const SERIES_DROPPED_HELP: &str = "Instruments that count for nobody because the
 /// [`SERIES_MAX`] (and [`FAMILIES_MAX`], and [`LABELS_BYTES_MAX`]) one gets an instrument that works and is not shown,
 /// and [`SERIES_DROPPED`] says how often.
 #[derive(Clone, Debug)]
-pub struct Registry(Arc<Shared>);
+pub struct Registry {
+    shared: Arc<Shared>,
+    families_max: usize,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -57,10 +62,22 @@ impl Default for Registry {
 impl Registry {
     /// Empty but for [`SERIES_DROPPED`].
     pub fn new() -> Registry {
-        let registry = Registry(Arc::new(Shared { families: Mutex::default(), dropped: Counter::default() }));
+        let shared = Arc::new(Shared { families: Mutex::default(), dropped: Counter::default() });
+        let registry = Registry { shared, families_max: FAMILIES_MAX };
         // The name is a valid one, and a new registry holds no other that it could contradict.
-        let _ = registry.ask(SERIES_DROPPED, SERIES_DROPPED_HELP, &[], None, registry.0.dropped.clone());
+        let _ = registry.ask(SERIES_DROPPED, SERIES_DROPPED_HELP, &[], None, registry.shared.dropped.clone());
         registry
+    }
+
+    /// The same registry, for metrics that others name: for these it is full [`FAMILIES_OWN`] sooner.
+    #[must_use]
+    pub fn for_names_of_others(&self) -> Registry {
+        Registry { families_max: FAMILIES_MAX - FAMILIES_OWN, ..self.clone() }
+    }
+
+    /// Whether instruments were handed out that are not shown.
+    pub fn has_dropped(&self) -> bool {
+        self.shared.dropped.value() != Number::Whole(0)
     }
 
     /// The counter of that name and those labels, at 0 when it is new. `help` is one sentence for people; of several
@@ -103,7 +120,7 @@ impl Registry {
     /// asks for it again begins anew.
     pub fn remove(&self, name: &str, labels: &[(&str, &str)]) -> bool {
         let Ok(labels) = Labels::new(labels) else { return false };
-        let mut families = self.0.families.lock();
+        let mut families = self.shared.families.lock();
         let name = exported(name);
         let Some(family) = families.get_mut(&name) else { return false };
         let removed = family.instruments.remove_where(|own| *own == labels);
@@ -117,7 +134,7 @@ impl Registry {
     /// Says how many series it were; otherwise as [`Registry::remove`].
     pub fn remove_labelled(&self, label: &str, value: &str) -> usize {
         let mut removed = 0;
-        self.0.families.lock().retain(|_, family| {
+        self.shared.families.lock().retain(|_, family| {
             removed += family.instruments.remove_where(|own| own.get(label) == Some(value));
             family.instruments.len() > 0
         });
@@ -137,7 +154,7 @@ impl Registry {
             help: Arc::clone(&family.help),
             points: family.instruments.read(),
         };
-        let families = self.0.families.lock();
+        let families = self.shared.families.lock();
         families.iter().filter(|(name, _)| is_wanted(name)).map(|(_, family)| read(family)).collect()
     }
 
@@ -154,8 +171,8 @@ impl Registry {
         let label_names = labels.iter().map(|(label, _)| label.to_owned()).collect();
         let asked = Shape { kind: T::KIND, name, label_names, buckets };
 
-        let mut families = self.0.families.lock();
-        let full = families.len() >= FAMILIES_MAX && !families.contains_key(asked.name.exported());
+        let mut families = self.shared.families.lock();
+        let full = families.len() >= self.families_max && !families.contains_key(asked.name.exported());
         if full || labels.bytes() > LABELS_BYTES_MAX {
             return Ok(self.drop_series(new));
         }
@@ -178,7 +195,7 @@ impl Registry {
     }
 
     fn drop_series<T>(&self, detached: T) -> T {
-        self.0.dropped.increment();
+        self.shared.dropped.increment();
         detached
     }
 }

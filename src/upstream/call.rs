@@ -61,7 +61,7 @@ impl Caller {
             let timeout = if first { settings.attempt_timeout(left) } else { settings.timeout.min(left) };
             self.tools.call(tool, timeout).map_err(|error| Tried { error, attempt: attempt.number })
         };
-        let operation = Operation::named(tool).until(deadline).cancelled_by(&self.cancel);
+        let operation = Operation::named(tool).until(deadline).cancelled_by(&self.cancel).told_by_caller();
         match self.policy(settings, deadline).run(operation, attempt) {
             Ok(answer) => Called::Answered(answer),
             Err(RetryError::Permanent(Tried { error: CallError::Closed, .. }) | RetryError::Cancelled { .. }) => {

@@ -1,13 +1,14 @@
 //! One cycle: which tools are called, when it ends early, and what came of it.
 
 use super::call::{Called, Caller, asked_wait};
+use super::keys::Keys;
 use super::mapping::{Mapped, Sample, map};
 use super::report::{CycleOutcome, ToolState};
 use super::rotation::Rotation;
 use super::settings::PollerSettings;
 use crate::clock::Tick;
 use crate::mcp::client::{CallError, ToolAnswer};
-use crate::resilience::{CircuitBreakerError, CircuitState, Effects};
+use crate::resilience::{CircuitBreakerError, CircuitState, Effects, Fault};
 use parking_lot::Mutex;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub(super) struct Cycle<'a> {
     /// Until when the server does not want to be called.
     pub(super) quiet_until: &'a Mutex<Tick>,
     pub(super) rotation: &'a mut Rotation,
+    pub(super) keys: &'a mut Keys,
     pub(super) deadline: Tick,
 }
 
@@ -30,8 +32,15 @@ pub(super) struct Cycle<'a> {
 pub(super) struct Findings {
     pub(super) tools: Vec<Finding>,
     pub(super) samples: Vec<Sample>,
+    /// Metrics of before that are not kept any more.
+    pub(super) forgotten: Vec<String>,
     pub(super) errors: Vec<String>,
+    /// Failed calls.
     pub(super) failures: u32,
+    /// Something kept the remaining calls from being made.
+    pub(super) is_cut_short: bool,
+    /// The last error of a tool.
+    pub(super) last_error: Option<String>,
 }
 
 /// What came of one tool.
@@ -41,6 +50,8 @@ pub(super) struct Finding {
     pub(super) state: ToolState,
     /// With the name of the tool in front.
     pub(super) error: Option<String>,
+    /// What kind of failure it was, if it was one.
+    pub(super) failure: Option<&'static str>,
     /// Somebody has to change something.
     pub(super) is_configuration: bool,
 }
@@ -60,23 +71,25 @@ impl Findings {
 
     pub(super) fn outcome(&self) -> CycleOutcome {
         let collected = self.collected().next().is_some();
-        match (self.tools.is_empty(), collected, self.failures) {
+        let is_whole = self.failures == 0 && !self.is_cut_short;
+        match (self.tools.is_empty(), collected, is_whole) {
             (true, ..) => CycleOutcome::Skipped,
             (false, false, _) => CycleOutcome::Failed,
-            (false, true, 0) => CycleOutcome::Ok,
-            (false, true, _) => CycleOutcome::Partial,
+            (false, true, true) => CycleOutcome::Ok,
+            (false, true, false) => CycleOutcome::Partial,
         }
     }
 
     /// Something kept the remaining calls from being made.
     fn stopped(&mut self, why: String) -> Then {
         self.errors.push(why);
-        self.failures += 1;
+        self.is_cut_short = true;
         Then::End
     }
 
     fn note(&mut self, finding: Finding) {
         self.errors.extend(finding.error.clone());
+        self.last_error = finding.error.clone().or(self.last_error.take());
         self.failures += u32::from(finding.state == ToolState::Failing);
         self.tools.push(finding);
     }
@@ -147,33 +160,55 @@ impl Cycle<'_> {
         }
     }
 
-    fn answered(&self, place: usize, answer: &ToolAnswer, findings: &mut Findings) -> Then {
+    fn answered(&mut self, place: usize, answer: &ToolAnswer, findings: &mut Findings) -> Then {
         let tool = &self.settings.tools[place];
         match map(tool, answer) {
-            Mapped::Samples { samples, bad } => {
-                findings.samples.extend(samples);
-                let bad = (!bad.is_empty()).then(|| format!("{tool}: {}", bad.join("; ")));
-                findings.note(Finding { place, state: ToolState::Ok, error: bad, is_configuration: false });
-            }
+            Mapped::Samples { samples, bad } => self.collected(place, samples, bad, findings),
             Mapped::Unmapped(reason) => {
+                self.keys.answer(place);
                 let error = Some(format!("{tool}: {reason}"));
-                findings.note(Finding { place, state: ToolState::Unmapped, error, is_configuration: false });
+                findings.note(Finding {
+                    place,
+                    state: ToolState::Unmapped,
+                    error,
+                    failure: None,
+                    is_configuration: false,
+                });
             }
         }
         Then::GoOn
     }
 
-    fn failed(&self, place: usize, error: &CallError, findings: &mut Findings) -> Then {
+    fn collected(&mut self, place: usize, samples: Vec<Sample>, mut bad: Vec<String>, findings: &mut Findings) {
+        let (tool, told) = (&self.settings.tools[place], samples.len());
+        let admitted = self.keys.admit(&self.settings.tools, place, samples);
+        bad.extend(admitted.bad);
+        let error = (!bad.is_empty()).then(|| format!("{tool}: {}", bad.join("; ")));
+        if admitted.is_full_now {
+            let (name, said) = (&self.settings.name, error.as_deref().unwrap_or_default());
+            log::warn!("an upstream tells too many different numbers upstream={name} error={said}");
+        }
+        let state = if admitted.samples.is_empty() && told > 0 { ToolState::Unmapped } else { ToolState::Ok };
+        findings.samples.extend(admitted.samples);
+        findings.forgotten.extend(admitted.forgotten);
+        findings.note(Finding { place, state, error, failure: None, is_configuration: false });
+    }
+
+    fn failed(&mut self, place: usize, error: &CallError, findings: &mut Findings) -> Then {
         if let Some(wait) = asked_wait(self.settings, error) {
             *self.quiet_until.lock() = self.effects.timer.tick().after(wait);
         }
         let state = match error {
-            CallError::ToolMissing { .. } => ToolState::Missing,
+            CallError::ToolMissing { .. } => {
+                self.keys.answer(place);
+                ToolState::Missing
+            }
             CallError::ToolUnreadable { .. } => ToolState::Unmapped,
             _ => ToolState::Failing,
         };
         let said = Some(format!("{}: {error}", self.settings.tools[place]));
-        findings.note(Finding { place, state, error: said, is_configuration: error.is_configuration() });
+        let failure = (state == ToolState::Failing).then_some(error.verdict().kind);
+        findings.note(Finding { place, state, error: said, failure, is_configuration: error.is_configuration() });
         if error.is_unreachable() { Then::End } else { Then::GoOn }
     }
 }

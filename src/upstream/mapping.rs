@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 /// Most metrics that are made of a tool that the table does not know.
 pub const OTHER_KEYS_MAX: usize = 32;
+/// What the names of these begin with.
+const OTHER_PREFIX: &str = "upstream.";
 /// Longest name of a metric.
 pub const METRIC_BYTES_MAX: usize = 200;
 
@@ -19,7 +21,7 @@ const SECONDS_PER_MINUTE: f64 = 60.0;
 pub enum Mapped {
     /// The tool answered what it should. `bad` says, in a sentence each, which keys were left out and why.
     Samples { samples: Vec<Sample>, bad: Vec<String> },
-    /// There is nothing in the answer that could be a metric; why.
+    /// There is nothing in the answer that could be a metric, or nothing of it could be used; why.
     Unmapped(String),
 }
 
@@ -114,7 +116,16 @@ fn of_known(rows: &[&Row], object: &Map<String, Value>) -> Mapped {
             Err(reason) => bad.push(format!("{} was left out: {reason}", row.key)),
         }
     }
-    Mapped::Samples { samples, bad }
+    usable(samples, bad)
+}
+
+/// An answer of which nothing could be used says no more than one without a known key.
+fn usable(samples: Vec<Sample>, bad: Vec<String>) -> Mapped {
+    if samples.is_empty() && !bad.is_empty() {
+        Mapped::Unmapped(bad.join("; "))
+    } else {
+        Mapped::Samples { samples, bad }
+    }
 }
 
 fn of_other(tool: &str, object: &Map<String, Value>) -> Mapped {
@@ -139,12 +150,17 @@ fn of_other(tool: &str, object: &Map<String, Value>) -> Mapped {
             numbers.len() - OTHER_KEYS_MAX
         ));
     }
-    Mapped::Samples { samples, bad }
+    usable(samples, bad)
+}
+
+/// Whether a metric is named after a tool and a key that the table does not know.
+pub(super) fn is_other(metric: &str) -> bool {
+    metric.starts_with(OTHER_PREFIX)
 }
 
 fn metric_name(tool: &str, key: &str) -> String {
     let plain = |text: &str| text.replace(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_', "_");
-    let name = format!("upstream.{}.{}", plain(tool), plain(key));
+    let name = format!("{OTHER_PREFIX}{}.{}", plain(tool), plain(key));
     let as_exported = name.replace('.', "_");
     let reserved = ["_count", "_sum", "_bucket", "_total"].iter().any(|ending| as_exported.ends_with(ending));
     if reserved { name + "_value" } else { name }
@@ -164,6 +180,10 @@ fn number(value: &Value, kind: SampleKind, factor: f64) -> Result<Option<f64>, S
     match kind {
         _ if !value.is_finite() => Err("it is not finite".to_owned()),
         SampleKind::Counter if value < 0.0 => Err(format!("{value} is negative, which a total cannot be")),
+        // The sum of a histogram would fall, as if the program had begun anew.
+        SampleKind::Histogram if value < 0.0 => {
+            Err(format!("{value} is negative, which a duration or a size cannot be"))
+        }
         _ => Ok(Some(value)),
     }
 }

@@ -57,6 +57,7 @@ mod cycle;
 mod rotation;
 mod tools;
 
+mod keys;
 mod lenient;
 mod mapping;
 
@@ -66,6 +67,7 @@ mod tests;
 
 pub use crate::model::upstream::CounterFold;
 pub use error::PollerError;
+pub use keys::OTHER_METRICS_MAX;
 pub use listener::Listener;
 pub use mapping::{METRIC_BYTES_MAX, Mapped, OTHER_KEYS_MAX, Sample, SampleKind, map};
 pub use poller::Poller;

@@ -13,18 +13,16 @@ use crate::clock::Tick;
 use crate::mcp::client::{Client, ClientSettings};
 use crate::resilience::{CircuitBreaker, CircuitState, Effects, Observer, SnapshotError};
 use crate::thread::Joined;
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Most orders that wait for the thread.
 const ORDERS_MAX: usize = 64;
 /// For a cycle's last call to notice that its time is over.
 const CYCLE_GRACE: Duration = Duration::from_secs(2);
-/// Longest that the farewell to a server takes whose answer is being waited for in vain.
-const HASTY_FAREWELL_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Polls one server on a thread of its own, `poll-NAME`. Shared by reference between threads.
 ///
@@ -34,7 +32,10 @@ pub struct Poller {
     shared: Arc<Shared>,
     // Closing this ends the thread, so it goes before the thread is joined.
     orders: Mutex<Option<Sender<Order>>>,
-    thread: Joined<()>,
+    /// Closed when the thread has ended.
+    ended: Receiver<()>,
+    /// Until it is left.
+    thread: Option<Joined<()>>,
 }
 
 impl Poller {
@@ -72,16 +73,23 @@ impl Poller {
             changes,
             effects: effects.clone(),
             quiet_until: Mutex::new(Tick::ZERO),
+            ordered: AtomicU64::new(0),
             busy: AtomicBool::new(false),
+            is_interrupted: AtomicBool::new(false),
             state: Mutex::new(State::new(&settings)),
             settings,
         });
         let (orders, given) = bounded(ORDERS_MAX);
+        let (end, ended) = bounded(0);
         let thread = Joined::spawn(format!("poll-{}", shared.settings.name), {
             let shared = Arc::clone(&shared);
-            move || run(&shared, &given, &*listener)
+            move || {
+                let _end: Sender<()> = end;
+                run(&shared, &given, &*listener);
+            }
         });
-        Ok(Poller { shared, orders: Mutex::new(Some(orders)), thread: thread.map_err(PollerError::Thread)? })
+        let thread = Some(thread.map_err(PollerError::Thread)?);
+        Ok(Poller { shared, orders: Mutex::new(Some(orders)), ended, thread })
     }
 
     pub fn settings(&self) -> &PollerSettings {
@@ -117,10 +125,12 @@ impl Poller {
         report.unwrap_or_else(|| self.unanswered())
     }
 
-    /// Asks for one cycle, and does not wait for it: the listener gets its report, which says that somebody asked. With so
-    /// many orders before it that this one has no room, a cycle is made anyway.
-    pub fn order(&self) {
+    /// Asks for one cycle, and does not wait for it. The report of the first one that begins after this has this `number`, or
+    /// a higher one that was given later: see [`CycleReport::order`]. With so many orders before it that this one has no room,
+    /// a cycle is made anyway.
+    pub fn order(&self, number: u64) {
         let (asker, _) = bounded(1);
+        self.shared.ordered.fetch_max(number, Ordering::SeqCst);
         if let Some(orders) = &*self.orders.lock() {
             let _ = orders.try_send(Order::Poll(asker));
         }
@@ -166,23 +176,36 @@ impl Poller {
 
     /// Whether the thread has ended although nobody asked it to: a fault of this program.
     pub fn has_died(&self) -> bool {
-        self.thread.is_finished() && !self.shared.caller.cancel.is_cancelled()
+        self.has_ended() && !self.shared.caller.cancel.is_cancelled()
     }
 
     /// Whether the thread has ended, so that dropping this waits for nothing.
     pub fn has_ended(&self) -> bool {
-        self.thread.is_finished()
+        self.thread.as_ref().is_none_or(Joined::is_finished)
     }
 
-    /// Begins the end, for good, and does not wait for it: for whoever ends many pollers and joins them after. The thread
-    /// takes leave of the server by itself; only when a call is under way this takes up to 200 ms, in which it is ended.
+    /// Begins the end, for good, and waits for nothing: for whoever ends many pollers and joins them after. A call that is
+    /// under way is ended at once; the thread takes leave of the server by itself.
     pub fn shutdown(&self) {
         self.shared.caller.cancel.cancel();
         self.shared.state.lock().schedule = None;
         *self.orders.lock() = None;
         if self.shared.busy.load(Ordering::SeqCst) {
-            self.shared.caller.tools.close(HASTY_FAREWELL_TIMEOUT);
+            self.shared.is_interrupted.store(true, Ordering::SeqCst);
+            self.shared.caller.tools.interrupt();
         }
+    }
+
+    /// Waits for the thread's end, no longer than that; says whether it has come. To be told to end is [`shutdown`]'s part.
+    ///
+    /// [`shutdown`]: Poller::shutdown
+    pub fn wait_for_end(&self, limit: Duration) -> bool {
+        self.ended.recv_timeout(limit) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    /// Lets the thread go on without an owner: only right before the process ends, for one that cannot be ended in time.
+    pub fn leave(mut self) {
+        self.thread.take().into_iter().for_each(Joined::leave);
     }
 
     pub(super) fn wake(&self) {
@@ -200,14 +223,18 @@ impl Poller {
             took: Duration::ZERO,
             metrics_collected: Vec::new(),
             errors: vec!["the poller is ending or did not answer in time".to_owned()],
-            failures: 1,
+            failures: 0,
+            is_cut_short: true,
+            last_error: None,
             samples: Vec::new(),
+            forgotten: Vec::new(),
             tools: status.tools,
             era: status.era,
             outcome: CycleOutcome::Skipped,
             next_poll_at: status.next_poll_at,
             consecutive_failures: status.consecutive_failures,
             is_asked: true,
+            order: 0,
         }
     }
 }

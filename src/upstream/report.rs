@@ -17,7 +17,7 @@ pub enum ToolState {
     Failing,
     /// The server has no such tool.
     Missing,
-    /// It answered with text only, or with nothing that is known.
+    /// It answered with text only, or with nothing that is known or can be used.
     Unmapped,
 }
 
@@ -40,6 +40,8 @@ pub struct ToolStatus {
     pub state: ToolState,
     /// When it was called last.
     pub last_tried: Option<Timestamp>,
+    /// What is wrong with it, or with some of its answer, since it was called last; `None` when nothing is.
+    pub error: Option<String>,
     /// What went wrong last, kept when it works again.
     pub last_error: Option<String>,
     pub last_error_time: Option<Timestamp>,
@@ -81,10 +83,16 @@ pub struct CycleReport {
     pub metrics_collected: Vec<String>,
     /// All that did not become a metric, a sentence each: failed calls, missing and unmapped tools, values left out.
     pub errors: Vec<String>,
-    /// Those of the errors that are failures of polling and count in [`PollerStatus::errors`]: failed calls, and what kept
-    /// calls from being made.
+    /// The calls that failed, each of them once however often it was tried; they add up in [`PollerStatus::errors`].
     pub failures: u32,
+    /// Something kept calls from being made: an open breaker, a server that asked for patience, the end of the cycle.
+    pub is_cut_short: bool,
+    /// What was said of a tool last in this cycle, if anything: the last of the errors that is not about calls that were not
+    /// made.
+    pub last_error: Option<String>,
     pub samples: Vec<Sample>,
+    /// Metrics that are told no more and have made room for others: see [`OTHER_METRICS_MAX`](super::OTHER_METRICS_MAX).
+    pub forgotten: Vec<String>,
     /// All tools, in the order of the settings, as they stand after this cycle.
     pub tools: Vec<ToolStatus>,
     /// The era of the protocol that the server speaks, once it is known.
@@ -96,6 +104,8 @@ pub struct CycleReport {
     pub consecutive_failures: u32,
     /// Somebody asked for it.
     pub is_asked: bool,
+    /// The highest number of [`order`](super::Poller::order) before it began; 0 when there was none.
+    pub order: u64,
 }
 
 /// A poller as it stands.
@@ -109,7 +119,7 @@ pub struct PollerStatus {
     pub errors: u64,
     /// When the last cycle began.
     pub last_poll_time: Option<Timestamp>,
-    /// What went wrong last, kept when all is well again.
+    /// What went wrong last, kept when all is well again. That calls were not made shows here only while nothing else does.
     pub last_error: Option<String>,
     /// How the last cycle ended; health is judged by it.
     pub last_outcome: Option<CycleOutcome>,

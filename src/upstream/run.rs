@@ -1,14 +1,18 @@
 //! The poller's thread: what wakes it, and what it does then.
 
+use super::keys::Keys;
 use super::listener::Listener;
 use super::report::CycleReport;
 use super::rotation::Rotation;
 use super::shared::Shared;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Longest that the farewell to a server may take.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+/// The same where an answer was being waited for, perhaps in vain.
+const HASTY_FAREWELL_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What the thread is asked.
 pub(super) enum Order {
@@ -20,7 +24,7 @@ pub(super) enum Order {
 
 /// Until there is nobody left to give orders.
 pub(super) fn run(shared: &Shared, orders: &Receiver<Order>, listener: &dyn Listener) {
-    let mut rotation = Rotation::default();
+    let (mut rotation, mut keys) = (Rotation::default(), Keys::default());
     while let Ok(order) = next(shared, orders) {
         shared.tell_changes(listener);
         let mut askers: Vec<Sender<CycleReport>> = asker(order).into_iter().collect();
@@ -30,7 +34,7 @@ pub(super) fn run(shared: &Shared, orders: &Receiver<Order>, listener: &dyn List
         let is_due = is_due(shared);
         // All who have asked by now are served by one cycle, and it is also the one that is due.
         askers.extend(orders.try_iter().filter_map(asker));
-        let report = shared.poll(&mut rotation, !askers.is_empty(), listener);
+        let report = shared.poll(&mut rotation, &mut keys, !askers.is_empty(), listener);
         if is_due {
             advance(shared);
         }
@@ -39,7 +43,8 @@ pub(super) fn run(shared: &Shared, orders: &Receiver<Order>, listener: &dyn List
             let _ = asker.try_send(report.clone());
         }
     }
-    shared.caller.tools.close(FAREWELL_TIMEOUT);
+    let is_hasty = shared.is_interrupted.load(Ordering::SeqCst);
+    shared.caller.tools.close(if is_hasty { HASTY_FAREWELL_TIMEOUT } else { FAREWELL_TIMEOUT });
 }
 
 /// Waits for an order, but no longer than until the next cycle is due. An error: there will be none any more.

@@ -2,6 +2,7 @@
 
 use super::call::Caller;
 use super::cycle::{Cycle, Findings};
+use super::keys::Keys;
 use super::listener::{Changes, Listener, tell};
 use super::report::{CycleOutcome, CycleReport, PollerStatus, ToolStatus};
 use super::rotation::Rotation;
@@ -12,7 +13,7 @@ use crate::mcp::protocol::Era;
 use crate::resilience::{CircuitState, Effects};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub(super) struct Shared {
     pub(super) settings: PollerSettings,
@@ -20,8 +21,12 @@ pub(super) struct Shared {
     pub(super) changes: Arc<Changes>,
     pub(super) effects: Effects,
     pub(super) quiet_until: Mutex<Tick>,
+    /// The highest number of a cycle that was asked for.
+    pub(super) ordered: AtomicU64,
     /// A cycle is under way.
     pub(super) busy: AtomicBool,
+    /// The last cycle was ended from outside, so its server may not be answering.
+    pub(super) is_interrupted: AtomicBool,
     /// Never held across a call or a wait.
     pub(super) state: Mutex<State>,
 }
@@ -38,6 +43,8 @@ pub(super) struct State {
     last_outcome: Option<CycleOutcome>,
     era: Option<Era>,
     tools: Vec<ToolStatus>,
+    /// The kinds of failures that are in the log since all was well.
+    told: Vec<&'static str>,
 }
 
 impl State {
@@ -47,8 +54,9 @@ impl State {
     }
 
     /// Takes in a cycle that began at `began`, and reports it.
-    fn take_in(&mut self, findings: Findings, era: Option<Era>, began: Now, ended: Now) -> CycleReport {
+    fn take_in(&mut self, name: &str, findings: Findings, era: Option<Era>, began: Now, ended: Now) -> CycleReport {
         let outcome = findings.outcome();
+        self.log_change(name, outcome, &findings);
         let metrics_collected = findings.collected().map(|place| self.tools[place].tool.clone()).collect();
         for finding in findings.tools {
             let tool = &mut self.tools[finding.place];
@@ -56,8 +64,10 @@ impl State {
             tool.last_tried = Some(ended.wall);
             if finding.is_configuration && finding.error != tool.last_error {
                 // Loud, and once: it will be so until somebody changes it.
-                log::error!("a tool cannot be polled error={}", finding.error.as_deref().unwrap_or_default());
+                let error = finding.error.as_deref().unwrap_or_default();
+                log::error!("a tool cannot be polled upstream={name} error={error}");
             }
+            tool.error.clone_from(&finding.error);
             if finding.error.is_some() {
                 tool.last_error = finding.error;
                 tool.last_error_time = Some(ended.wall);
@@ -66,7 +76,8 @@ impl State {
         self.poll_cycles += 1;
         self.errors += u64::from(findings.failures);
         self.last_poll_time = Some(began.wall);
-        self.last_error = findings.errors.last().cloned().or(self.last_error.take());
+        let cause = findings.last_error.clone().or(self.last_error.take());
+        self.last_error = cause.or_else(|| findings.errors.last().cloned());
         self.last_outcome = Some(outcome);
         self.era = era.or(self.era);
         CycleReport {
@@ -76,22 +87,51 @@ impl State {
             metrics_collected,
             errors: findings.errors,
             failures: findings.failures,
+            is_cut_short: findings.is_cut_short,
+            last_error: findings.last_error,
             samples: findings.samples,
+            forgotten: findings.forgotten,
             tools: self.tools.clone(),
             era: self.era,
             outcome,
             next_poll_at: None,
             consecutive_failures: 0,
             is_asked: false,
+            order: 0,
+        }
+    }
+
+    /// Each kind of failure once, however many rounds it lasts, and that it is over.
+    fn log_change(&mut self, name: &str, outcome: CycleOutcome, findings: &Findings) {
+        for finding in &findings.tools {
+            let Some(kind) = finding.failure.filter(|kind| !self.told.contains(kind)) else { continue };
+            self.told.push(kind);
+            // Those are told by themselves, and louder.
+            if !finding.is_configuration {
+                let error = finding.error.as_deref().unwrap_or_default();
+                log::warn!("an upstream is not well, and told of again when it is upstream={name} error={error}");
+            }
+        }
+        if outcome == CycleOutcome::Ok && !self.told.is_empty() {
+            self.told.clear();
+            log::info!("an upstream is well again upstream={name}");
         }
     }
 }
 
 impl Shared {
     /// One cycle, from its beginning to the listener.
-    pub(super) fn poll(&self, rotation: &mut Rotation, is_asked: bool, listener: &dyn Listener) -> CycleReport {
+    pub(super) fn poll(
+        &self,
+        rotation: &mut Rotation,
+        keys: &mut Keys,
+        is_asked: bool,
+        listener: &dyn Listener,
+    ) -> CycleReport {
         // Before the token is looked at: whoever cancels it looks here afterwards, so that one of the two sees the other.
         self.busy.store(true, Ordering::SeqCst);
+        // What is asked for from here on is for the next one.
+        let order = self.ordered.load(Ordering::SeqCst);
         let began = self.effects.timer.now();
         let cycle = Cycle {
             settings: &self.settings,
@@ -99,6 +139,7 @@ impl Shared {
             effects: &self.effects,
             quiet_until: &self.quiet_until,
             rotation,
+            keys,
             deadline: began.tick.after(self.settings.cycle_limit()),
         };
         let findings = cycle.run();
@@ -114,8 +155,8 @@ impl Shared {
                 }
                 ended.wall.after(ended.tick.until(schedule.next()))
             });
-            let report = state.take_in(findings, self.caller.tools.era(), began, ended);
-            CycleReport { is_asked, consecutive_failures, next_poll_at, ..report }
+            let report = state.take_in(&self.settings.name, findings, self.caller.tools.era(), began, ended);
+            CycleReport { is_asked, order, consecutive_failures, next_poll_at, ..report }
         };
         self.log(&report);
         self.tell_changes(listener);

@@ -10,7 +10,9 @@ pub(super) trait Tools: Send + Sync {
     /// Calls a tool without arguments, once.
     fn call(&self, tool: &str, timeout: Duration) -> Result<ToolAnswer, CallError>;
     fn era(&self) -> Option<Era>;
-    /// Ends what is under way, and the session.
+    /// Ends what is under way, at once, and lets nothing begin any more.
+    fn interrupt(&self);
+    /// The same, and ends the session.
     fn close(&self, timeout: Duration);
 }
 
@@ -21,6 +23,10 @@ impl Tools for Client {
 
     fn era(&self) -> Option<Era> {
         Client::era(self)
+    }
+
+    fn interrupt(&self) {
+        Client::interrupt(self);
     }
 
     fn close(&self, timeout: Duration) {

@@ -130,7 +130,7 @@ impl Desk {
                 other => return Err(unexpected(&other)),
             },
             Job::Metrics => match self.ask(Command::Metrics)? {
-                Reply::Metrics(pools) => Done::Text(self.exposition.text(&pools)),
+                Reply::Metrics(pools, _) => Done::Text(self.exposition.text(&pools)),
                 other => return Err(unexpected(&other)),
             },
             Job::Health => match self.ask(Command::Status)? {

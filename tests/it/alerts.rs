@@ -127,6 +127,11 @@ fn what_an_upstream_tells_may_come_back_late_after_a_start() {
     daemon.configure(&format!("{active}{}", rule("third")));
     daemon.signal(Signal::HUP);
     assert_eq!([next(&mut events).0, next(&mut events).0], ["cleared again", "raised third"]);
+    assert!(
+        daemon.log().contains("alert again is cleared: the rule about claude_comms_threads is gone"),
+        "{}",
+        daemon.log()
+    );
     server.shared.more_active.store(0, Ordering::SeqCst);
     daemon.run(&["upstream", "poll", "numbers"]).good();
     let (what, data) = next(&mut events);

@@ -62,6 +62,7 @@ fn an_alert_clears_on_the_other_side_or_at_the_threshold() {
         ("clear = 4", "user.toml:2:8: [[alert]] needs one of above and below"),
         ("above = nan", "user.toml:4:9: alert.above must be a finite number, not NaN"),
         ("below = -inf", "user.toml:4:9: alert.below must be a finite number, not -inf"),
+        ("above = 5\nhold = 5", "user.toml:5:1: there is no setting \"hold\" in [[alert]]; did you mean hold_seconds?"),
         ("above = \"5\"", "user.toml:4:9: alert.above must be a finite number, not \"5\""),
     ] {
         problems(&one(bad), &[told]);

@@ -138,7 +138,11 @@ fn what_will_not_do_is_ignored_and_told() {
             "it must be an http or https URL with a host, like \"http://localhost:4318/v1/metrics\", not one without http:// or https://: \"localhost:4318/v1/metrics\"",
         ),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "it must be a number of milliseconds, not \"10s\""),
-        ("OTEL_METRIC_EXPORT_INTERVAL", "0", "it must be a number of seconds from 0.1 to 86400, not 0"),
+        (
+            "OTEL_METRIC_EXPORT_INTERVAL",
+            "10",
+            "it is in milliseconds, and in seconds it must be a number of seconds from 0.1 to 86400, not 0.01",
+        ),
         ("OTEL_METRIC_EXPORT_INTERVAL", "-5", "it must be a number of milliseconds, not \"-5\""),
         ("OTEL_METRICS_EXPORTER", "otlpp", "\"otlpp\" names no exporter that is known"),
         ("OTEL_SDK_DISABLED", "1", "it must be true or false, not \"1\""),

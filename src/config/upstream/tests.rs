@@ -141,6 +141,7 @@ fn a_misspelt_variable_is_told_with_what_was_meant() {
             ("MAHAVISHNU_SESSION_BUDDY_POLLING__INTERVAL_SECOND", "5"),
             ("CLAUDE_COMMS_SESSION_BUDDY_POLLING__ENABLE", "1"),
             ("CLAUDE_COMMS_UPSTREAM__NAME", "x"),
+            ("CLAUDE_COMMS_UPSTREAM", "[]"),
             ("MAHAVISHNU_SESSION_BUDDY_POLLING__ENABLED", "perhaps"),
             ("CLAUDE_COMMS_SESSION_BUDDY_POLLING__ENDPOINT", "localhost"),
         ],
@@ -149,6 +150,7 @@ fn a_misspelt_variable_is_told_with_what_was_meant() {
             "MAHAVISHNU_SESSION_BUDDY_POLLING__INTERVAL_SECOND: there is no such setting; did you mean MAHAVISHNU_SESSION_BUDDY_POLLING__INTERVAL_SECONDS?",
             "CLAUDE_COMMS_SESSION_BUDDY_POLLING__ENABLE: there is no such setting; did you mean CLAUDE_COMMS_SESSION_BUDDY_POLLING__ENABLED?",
             "CLAUDE_COMMS_SESSION_BUDDY_POLLING__ENDPOINT: session_buddy_polling.endpoint must be an http or https URL with a host, like \"http://localhost:8678/mcp\", not one without http:// or https://: \"localhost\"",
+            "CLAUDE_COMMS_UPSTREAM: [[upstream]] can be written in a file only",
             "CLAUDE_COMMS_UPSTREAM__NAME: [[upstream]] can be written in a file only",
         ],
     );

@@ -46,5 +46,5 @@ fn what_is_wrong_is_refused_as_on_the_socket_and_what_reads_is_read() {
     assert!(matches!(translator.meaning(&show, None), Ok(Meaning::Read)));
     assert_eq!(translator.read(&show, &mut FakeStore::default()).unwrap()["content"], "xxx");
     assert_eq!(translator.shown(Reply::Published(7)).unwrap(), json!({"seq": 7}));
-    assert_eq!(translator.shown(Reply::Metrics(Vec::new())).unwrap_err().code, Code::Internal);
+    assert_eq!(translator.shown(Reply::Metrics(Vec::new(), Vec::new())).unwrap_err().code, Code::Internal);
 }

@@ -25,10 +25,13 @@ pub struct Upstream {
     pub retry_delay_seconds: f64,
     pub circuit_breaker_threshold: u32,
     pub poll_cycles: u64,
-    /// Calls that failed, and reasons why none was made.
+    /// Calls that failed.
     pub errors: u64,
     pub last_poll_time: Option<String>,
+    /// Whether a call of the last cycle failed or could not be made.
+    pub last_round_failed: bool,
     pub last_error: Option<String>,
+    pub last_error_time: Option<String>,
     pub next_poll_at: Option<String>,
     pub circuit_breaker: String,
     pub circuit_breaker_open: bool,

@@ -16,7 +16,7 @@ pub enum CallError {
     Connect { endpoint: String, source: io::Error },
     #[error("the host of {endpoint} could not be found: {reason}")]
     Resolve { endpoint: String, reason: String },
-    #[error("no answer from {endpoint} within {after:?}")]
+    #[error("no answer from {endpoint} within {}", rounded(*after))]
     Timeout { endpoint: String, after: Duration },
     /// The connection ended before the answer had come.
     #[error("{endpoint} closed the connection before it had answered: {reason}")]
@@ -89,6 +89,11 @@ pub enum Malformed {
     Http(String),
     #[error("it is not what {method} answers: {reason}")]
     Shape { method: &'static str, reason: &'static str },
+}
+
+/// To three places: a limit is seldom known better.
+fn rounded(limit: Duration) -> String {
+    format!("{} s", (limit.as_secs_f64() * 1e3).round() / 1e3)
 }
 
 fn advice(status: u16) -> &'static str {

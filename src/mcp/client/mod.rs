@@ -134,11 +134,17 @@ impl Client {
     /// Ends calls that are under way with [`CallError::Closed`], and the session. For ever; waits for no longer than said.
     pub fn close(&self, timeout: Duration) {
         let deadline = Deadline::after(timeout.min(FAREWELL_TIMEOUT_MAX), &self.clock);
-        self.closed.cancel();
-        self.transport.shutdown();
+        self.interrupt();
         if let Some(link) = self.session.take(deadline.timeout()) {
             self.end_session(&link, deadline);
         }
+    }
+
+    /// Ends calls that are under way with [`CallError::Closed`], and lets none begin any more. Waits for nothing; the session
+    /// is left to [`close`](Client::close), which works all the same.
+    pub fn interrupt(&self) {
+        self.closed.cancel();
+        self.transport.shutdown();
     }
 
     fn end_session(&self, link: &Link, deadline: Deadline) {
@@ -229,7 +235,7 @@ impl Client {
 
 fn parsed(endpoint: &str) -> Result<Endpoint, SetupError> {
     Endpoint::parse(endpoint).map_err(|error| match error {
-        EndpointError::Wrong { reason } => SetupError::Endpoint { endpoint: endpoint.to_owned(), reason },
+        EndpointError::Wrong { reason } => SetupError::Endpoint { endpoint: crate::endpoint::shown(endpoint), reason },
         EndpointError::Credentials => SetupError::Credentials,
     })
 }

@@ -50,6 +50,11 @@ impl Hub {
         !self.alerts.judged(look).news.is_empty()
     }
 
+    /// Whether a rule stands behind that alert, raised or not.
+    pub fn is_ruled(&self, alert: &Alert) -> bool {
+        self.alerts.rules.iter().any(|rule| rule.stands_behind(alert))
+    }
+
     /// Series that the last look did not heed because there were too many.
     pub fn alert_series_left_out(&self) -> usize {
         self.alerts.left_out
@@ -69,10 +74,14 @@ impl Hub {
         let before = std::mem::replace(&mut self.alerts.rules, rules);
         let Alerts { rules, raised, sightings, before: kept, .. } = &mut self.alerts;
         kept.get_or_insert_with(|| (before.clone(), sightings.clone()));
-        // A rule that asks something else than before begins anew.
+        // A rule that has changed in anything begins anew; of the series that it is still about the numbers stay known.
         let named = |rules: &[Rule], name: &str| rules.iter().find(|rule| *rule.name == *name).cloned();
-        sightings.retain(|key, _| match (named(&before, &key.rule), named(rules, &key.rule)) {
-            (Some(before), Some(rule)) => (&before.metric, before.bound) == (&rule.metric, rule.bound),
+        sightings.retain(|key, seen| match (named(&before, &key.rule), named(rules, &key.rule)) {
+            (Some(before), Some(rule)) if before == rule => true,
+            (Some(before), Some(rule)) => {
+                seen.crossed = None;
+                before.metric == rule.metric && rule.means(&key.labels)
+            }
             _ => false,
         });
         let is_left = |alert: &&Alert| !rules.iter().any(|rule| rule.stands_behind(alert));

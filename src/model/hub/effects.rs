@@ -43,15 +43,15 @@ pub enum Stop {
 /// What a poller is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PollerOrder {
-    /// Come into being; it polls by schedule if the row says so.
-    Begin(Box<UpstreamRow>),
+    /// Come into being; it polls by schedule if the row says so. What it tells, it tells as of this life of the name.
+    Begin(Box<UpstreamRow>, u64),
     /// Cease to be.
     End,
     /// Poll by schedule.
     Start,
     Stop,
-    /// One cycle now.
-    Poll,
+    /// One cycle now. The report of the first one that begins after this has its number, or a higher one.
+    Poll(u64),
     /// Close the breaker.
     Reset,
 }

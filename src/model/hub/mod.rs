@@ -109,10 +109,13 @@ pub enum Input {
     /// A poller has been round.
     Polled {
         upstream: UpstreamName,
+        /// Which life of the name it speaks of: one that was removed may still have something to tell.
+        life: u64,
         report: Box<PollReport>,
     },
     UpstreamBreakerChanged {
         upstream: UpstreamName,
+        life: u64,
         change: BreakerChange,
     },
     /// These are the rules for alerts, from here on.
@@ -171,6 +174,10 @@ pub struct Hub {
     upstreams: BTreeMap<UpstreamName, Upstream>,
     /// Upstreams as they were before this batch has switched, reset or removed them, or heard of their breakers.
     upstreams_before: BTreeMap<UpstreamName, Upstream>,
+    /// Counts the lives of upstreams that were added.
+    upstream_lives: u64,
+    /// Counts the cycles that were asked for.
+    poll_orders: u64,
     alerts: alerts::Alerts,
     /// How much the running tasks have written.
     written: HashMap<TaskSeq, Written>,
@@ -205,6 +212,8 @@ impl Hub {
             workflows: workflows::Workflows::default(),
             upstreams: BTreeMap::new(),
             upstreams_before: BTreeMap::new(),
+            upstream_lives: 0,
+            poll_orders: 0,
             alerts: alerts::Alerts::default(),
             written: HashMap::new(),
             quiet: HashMap::new(),
@@ -267,8 +276,11 @@ impl Hub {
             Input::Staffed { pool, ask, outcome } => return self.staffed(now, &pool, ask, outcome, rows, out),
             Input::BreakerChanged { pool, change } => self.breaker_changed(now, &pool, change, out),
             Input::BreakerHolds { pool, wait } => self.breaker_holds(now, &pool, wait),
-            Input::Polled { upstream, report } => self.polled(now, &upstream, *report, out),
-            Input::UpstreamBreakerChanged { upstream, change } => {
+            // Of a life that is over nobody wants to hear any more.
+            Input::Polled { upstream, life, .. } | Input::UpstreamBreakerChanged { upstream, life, .. }
+                if !self.is_upstream(&upstream, life) => {}
+            Input::Polled { upstream, report, .. } => self.polled(now, &upstream, *report, out),
+            Input::UpstreamBreakerChanged { upstream, change, .. } => {
                 self.upstream_breaker_changed(now, &upstream, change, out);
             }
             Input::AlertRules(rules) => self.set_alert_rules(now, rules, out),
@@ -296,7 +308,7 @@ impl Hub {
                 Some(Ok(Reply::Done))
             }
             Command::ListPools => Some(Ok(Reply::Pools(self.pool_views()))),
-            Command::Metrics => Some(Ok(Reply::Metrics(self.pool_views()))),
+            Command::Metrics => Some(Ok(Reply::Metrics(self.pool_views(), self.upstreams_since()))),
             Command::PoolHealth { id } => Some(self.pool_health(id.as_ref())),
             Command::ShowPool { id } => Some(self.show_pool(&id)),
             // The store is brought up to date before the reply goes out; there is nothing to decide.
@@ -328,7 +340,7 @@ impl Hub {
             Command::WaitWorkflow { id, timeout } => self.wait_workflow(now, ask, id, timeout, rows)?,
             Command::ListUpstreams => Some(Ok(Reply::Upstreams(self.upstreams.values().cloned().collect()))),
             Command::ShowUpstream { name } => Some(self.show_upstream(&name)),
-            Command::AddUpstream(row) => Some(self.add_upstream(row, out)),
+            Command::AddUpstream(row) => Some(self.add_upstream(now, row, out)),
             Command::RemoveUpstream { name } => Some(self.remove_upstream(&name, out)),
             Command::SetPolling { name, polling } => Some(self.set_polling(&name, polling, out)),
             Command::PollUpstream { name, timeout } => self.poll_upstream(now, ask, &name, timeout, out),

@@ -21,8 +21,8 @@ pub(super) enum Wait {
     Pool(PoolId),
     /// The end of a workflow.
     Workflow(WorkflowId),
-    /// The end of a cycle that was asked for.
-    Upstream(UpstreamName),
+    /// The end of a cycle that begins after the order of that number.
+    Upstream(UpstreamName, u64),
     /// The answer to a question; as it stands, without content, should the wait end first.
     Answer(TaskSeq, Box<Answer>),
 }
@@ -79,7 +79,7 @@ impl Hub {
             }
             Wait::Pool(id) => self.parking.on_pool.entry(id.clone()).or_default().push(ask),
             Wait::Workflow(id) => self.parking.on_workflow.entry(id.clone()).or_default().push(ask),
-            Wait::Upstream(name) => self.parking.on_upstream.entry(name.clone()).or_default().push(ask),
+            Wait::Upstream(name, _) => self.parking.on_upstream.entry(name.clone()).or_default().push(ask),
         }
         self.parking.parked.insert(ask, parked);
     }
@@ -95,7 +95,7 @@ impl Hub {
             Wait::Task(seq) | Wait::Output(seq, _) | Wait::Answer(seq, _) => leave(&mut self.parking.on_task, seq, ask),
             Wait::Pool(id) => leave(&mut self.parking.on_pool, id, ask),
             Wait::Workflow(id) => leave(&mut self.parking.on_workflow, id, ask),
-            Wait::Upstream(name) => leave(&mut self.parking.on_upstream, name, ask),
+            Wait::Upstream(name, _) => leave(&mut self.parking.on_upstream, name, ask),
         }
         self.parking.taken.push((ask, parked.clone()));
         Some(parked.wait)
@@ -145,13 +145,15 @@ impl Hub {
         asks
     }
 
-    /// Takes out all who wait for a cycle of an upstream.
-    pub(super) fn waiting_for_upstream(&mut self, name: &UpstreamName) -> Vec<AskId> {
+    /// Takes out those who wait for a cycle of an upstream and have asked with this number or before.
+    pub(super) fn waiting_for_upstream(&mut self, name: &UpstreamName, order: u64) -> Vec<AskId> {
         let asks = self.parking.on_upstream.get(name).cloned().unwrap_or_default();
-        for ask in &asks {
-            self.unpark(*ask);
-        }
-        asks
+        let has_come = |ask: &AskId| match self.parking.parked.get(ask).map(|parked| &parked.wait) {
+            Some(Wait::Upstream(_, wanted)) => *wanted <= order,
+            _ => false,
+        };
+        let come: Vec<AskId> = asks.into_iter().filter(has_come).collect();
+        come.into_iter().filter(|ask| self.unpark(*ask).is_some()).collect()
     }
 
     /// Answers those whose wait is over outside of any batch: for when nothing can be written.
@@ -180,7 +182,7 @@ impl Hub {
                 | Wait::Output(..)
                 | Wait::Pool(_)
                 | Wait::Workflow(_)
-                | Wait::Upstream(_),
+                | Wait::Upstream(..),
             ) => Err(timed_out()),
             Some(Wait::Answer(_, mut answer)) => {
                 let status = rows.message(&answer.question)?.map_or(Status::Unknown, |question| question.status);

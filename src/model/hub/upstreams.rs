@@ -14,6 +14,9 @@ use crate::model::rows::Write;
 use crate::model::upstream::{CounterFold, PollReport, SampleKind, Upstream, UpstreamRow};
 use std::time::Duration;
 
+/// The one that has a section of the configuration of its own, and is there without it.
+const SESSION_BUDDY: &str = "session-buddy";
+
 type Answer = Result<Reply, Refusal>;
 
 /// The name under which an upstream's breaker is stored and shown.
@@ -55,12 +58,22 @@ impl Hub {
         self.upstreams.values().map(|upstream| &upstream.row)
     }
 
+    /// Since when each upstream is there.
+    pub fn upstreams_since(&self) -> Vec<(UpstreamName, Timestamp)> {
+        self.upstream_rows().map(|row| (row.name.clone(), row.since)).collect()
+    }
+
+    pub(super) fn is_upstream(&self, name: &UpstreamName, life: u64) -> bool {
+        self.upstreams.get(name).is_some_and(|upstream| upstream.life == life)
+    }
+
     pub(super) fn show_upstream(&self, name: &UpstreamName) -> Answer {
         let upstream = self.upstreams.get(name).ok_or_else(|| no_upstream(name))?;
         Ok(Reply::Upstream(Box::new(upstream.clone())))
     }
 
-    pub(super) fn add_upstream(&mut self, row: UpstreamRow, out: &mut Effects) -> Answer {
+    pub(super) fn add_upstream(&mut self, now: Now, row: UpstreamRow, out: &mut Effects) -> Answer {
+        let row = UpstreamRow { since: now.wall, ..row };
         if self.upstreams.contains_key(&row.name) {
             return Err(Refusal::new(Code::Conflict, format!("Upstream {} already exists", row.name)));
         }
@@ -68,9 +81,12 @@ impl Hub {
             let message = format!("there are {UPSTREAMS_MAX} upstreams, and more are not possible; remove one");
             return Err(Refusal::new(Code::Conflict, message));
         }
+        // Never told twice, whatever becomes of this batch.
+        self.upstream_lives += 1;
+        let life = self.upstream_lives;
         out.writes.push(Write::PutUpstream(row.clone()));
-        out.pollers.push((row.name.clone(), PollerOrder::Begin(Box::new(row.clone()))));
-        let upstream = Upstream::new(row);
+        out.pollers.push((row.name.clone(), PollerOrder::Begin(Box::new(row.clone()), life)));
+        let upstream = Upstream { life, ..Upstream::new(row) };
         let shown = Box::new(upstream.clone());
         self.upstreams.insert(upstream.row.name.clone(), upstream);
         Ok(Reply::Upstream(shown))
@@ -78,14 +94,18 @@ impl Hub {
 
     pub(super) fn remove_upstream(&mut self, name: &UpstreamName, out: &mut Effects) -> Answer {
         if self.upstream_mut(name)?.row.configured {
-            let message = format!("upstream {name} stands in the configuration; remove it there, or stop it");
+            let message = if name.as_str() == SESSION_BUDDY {
+                format!("upstream {name} is always there, as [session_buddy_polling] has it; stop it instead")
+            } else {
+                format!("upstream {name} stands in the configuration; remove it there, or stop it")
+            };
             return Err(Refusal::new(Code::Conflict, message));
         }
         self.upstreams.remove(name);
         out.writes.push(Write::DeleteUpstream(name.clone()));
         out.writes.push(Write::DeleteBreaker(upstream_breaker_name(name)));
         out.pollers.push((name.clone(), PollerOrder::End));
-        for ask in self.waiting_for_upstream(name) {
+        for ask in self.waiting_for_upstream(name, u64::MAX) {
             out.replies.push((ask, Err(no_upstream(name))));
         }
         Ok(Reply::Done)
@@ -115,8 +135,9 @@ impl Hub {
         if !self.upstreams.contains_key(name) {
             return Some(Err(no_upstream(name)));
         }
-        out.pollers.push((name.clone(), PollerOrder::Poll));
-        self.park(now, ask, Wait::Upstream(name.clone()), super::check_wait(timeout));
+        self.poll_orders += 1;
+        out.pollers.push((name.clone(), PollerOrder::Poll(self.poll_orders)));
+        self.park(now, ask, Wait::Upstream(name.clone(), self.poll_orders), super::check_wait(timeout));
         None
     }
 
@@ -168,6 +189,9 @@ impl Hub {
 
     pub(super) fn polled(&mut self, now: Now, name: &UpstreamName, report: PollReport, out: &mut Effects) {
         let Some(upstream) = self.upstreams.get_mut(name) else { return };
+        for metric in &report.forgotten {
+            out.measures.push(Measure::Forgotten { upstream: name.clone(), metric: metric.clone() });
+        }
         for sample in &report.samples {
             let value = match sample.kind {
                 SampleKind::Counter => {
@@ -199,22 +223,20 @@ impl Hub {
                 value,
             });
         }
-        out.measures.push(Measure::Polled { upstream: name.clone(), took: report.took, failed: !report.is_well });
+        let took = report.is_called.then_some(report.took);
+        out.measures.push(Measure::Polled { upstream: name.clone(), took, failed: !report.is_well });
         out.measures.push(Measure::PollerBreaker { upstream: name.clone(), state: upstream.breaker });
-        if let Some(error) = report.errors.last() {
-            upstream.last_error = Some(error.clone());
+        // That nothing was called does not say why; what was said before that does.
+        let why_not_called = report.errors.last().filter(|_| upstream.last_error.is_none());
+        if let Some(error) = report.last_error.as_ref().or(why_not_called) {
+            (upstream.last_error, upstream.last_error_at) = (Some(error.clone()), Some(report.at));
         }
         upstream.next_poll_at = report.next_poll_at.filter(|_| upstream.row.polling);
-        let manual = report.manual;
+        let order = report.order;
         upstream.last = Some(report);
         self.picture(now, Subject::Upstream(name.clone()));
-        if manual {
-            self.answer_polled(name, out);
-        }
-    }
-
-    fn answer_polled(&mut self, name: &UpstreamName, out: &mut Effects) {
-        for ask in self.waiting_for_upstream(name) {
+        // Whoever has asked since it began waits for the next one.
+        for ask in self.waiting_for_upstream(name, order) {
             out.replies.push((ask, self.show_upstream(name)));
         }
     }

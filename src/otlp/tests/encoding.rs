@@ -13,8 +13,8 @@ use proptest::prelude::*;
 use prost::Message;
 use std::time::Duration;
 
-fn span() -> Span {
-    Span { from: started(), to: started().after(Duration::from_secs(60)) }
+fn span() -> Span<'static> {
+    Span { from: &|_, _| started(), to: started().after(Duration::from_secs(60)) }
 }
 
 fn decoded(families: &[Family]) -> Vec<ExportMetricsServiceRequest> {
@@ -127,7 +127,7 @@ fn nothing_is_no_request() {
 
 #[test]
 fn a_time_before_the_epoch_is_unknown() {
-    let long_ago = Span { from: Timestamp::from_micros(-5), to: Timestamp::from_micros(i64::MAX) };
+    let long_ago = Span { from: &|_, _| Timestamp::from_micros(-5), to: Timestamp::from_micros(i64::MAX) };
     let families = registry().snapshot();
     let bytes = requests(&families, &Resource::default(), long_ago).next().unwrap().bytes;
     let request: ExportMetricsServiceRequest = Message::decode(&*bytes).unwrap();

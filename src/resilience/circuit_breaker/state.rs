@@ -81,7 +81,7 @@ pub(super) struct Ticket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     Granted(Ticket),
-    /// `first` of this period, and so worth a line in the log.
+    /// `first` since it was closed, and so worth a line in the log.
     Refused {
         state: CircuitState,
         retry_after: Option<Duration>,
@@ -290,7 +290,9 @@ impl Core {
     fn open(&mut self, opening: u32, failures: u32, asked: Option<Duration>, now: Tick, rng: &dyn Rng) -> Change {
         let wait = self.open_wait(opening, rng).max(asked.unwrap_or_default());
         let period = Period::new(now, wait);
-        self.enter(Phase::Open { period, opening, failures, told: false }, now, Some(wait))
+        // After a trial that failed nothing has changed for whoever was told of the first rejection.
+        let told = matches!(self.phase, Phase::HalfOpen { .. });
+        self.enter(Phase::Open { period, opening, failures, told }, now, Some(wait))
     }
 
     fn open_wait(&self, opening: u32, rng: &dyn Rng) -> Duration {

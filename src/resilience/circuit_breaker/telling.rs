@@ -32,10 +32,16 @@ impl CircuitBreaker {
 
     fn log_change(&self, change: Change) {
         let (name, Change { from, to, failures, wait, .. }) = (&self.shared.name, change);
+        let is_trial = matches!(
+            (from, to),
+            (CircuitState::Open, CircuitState::HalfOpen) | (CircuitState::HalfOpen, CircuitState::Open)
+        );
         match (to, wait) {
-            (CircuitState::Open, Some(wait)) => {
+            (CircuitState::Open, Some(wait)) if !is_trial => {
                 log::warn!("circuit breaker opened breaker={name} from={from} failures={failures} wait={wait:?}");
             }
+            // A trial, and one that failed: whoever was told that it opened has nothing new to hear.
+            _ if is_trial => log::debug!("circuit breaker changed breaker={name} from={from} to={to}"),
             _ => log::info!("circuit breaker changed breaker={name} from={from} to={to}"),
         }
     }

@@ -13,6 +13,7 @@ pub struct Operation<'a, E> {
     pub(super) cancel: Option<&'a CancelToken>,
     pub(super) deadline: Option<Tick>,
     pub(super) on_retry: Option<OnRetry<'a, E>>,
+    pub(super) is_told_by_caller: bool,
 }
 
 /// Told the number of the failed attempt and its error.
@@ -29,7 +30,7 @@ impl<'a, E> Operation<'a, E> {
 
     /// An operation with a judge of its errors.
     pub fn judged(name: &'a str, judge: &'a dyn Fn(&E) -> Verdict) -> Operation<'a, E> {
-        Operation { name, judge, cancel: None, deadline: None, on_retry: None }
+        Operation { name, judge, cancel: None, deadline: None, on_retry: None, is_told_by_caller: false }
     }
 
     /// Stops it when that token is cancelled, in the middle of a wait too.
@@ -42,6 +43,12 @@ impl<'a, E> Operation<'a, E> {
     #[must_use]
     pub fn until(self, deadline: Tick) -> Operation<'a, E> {
         Operation { deadline: Some(deadline), ..self }
+    }
+
+    /// That it was given up is for the caller to tell, who knows more of it; it is no line in the log of its own.
+    #[must_use]
+    pub fn told_by_caller(self) -> Operation<'a, E> {
+        Operation { is_told_by_caller: true, ..self }
     }
 
     /// Called before each wait with the number of the attempt that failed, from 1, and its error.

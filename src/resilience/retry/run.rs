@@ -136,7 +136,8 @@ impl<E> Run<'_, E> {
 
     fn give_up(&self, last: E, reason: StopReason) -> RetryError<E> {
         let (operation, attempts) = (self.operation.name, self.attempts);
-        log::error!("retries exhausted operation={operation} attempts={attempts} reason={}", reason.as_str());
+        let level = if self.operation.is_told_by_caller { log::Level::Debug } else { log::Level::Error };
+        log::log!(level, "retries exhausted operation={operation} attempts={attempts} reason={}", reason.as_str());
         self.told_end(reason);
         RetryError::MaxRetriesExceeded(MaxRetriesExceededError {
             operation: operation.to_owned(),

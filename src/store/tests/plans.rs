@@ -83,6 +83,7 @@ fn nothing_that_is_asked_often_costs_more_when_history_is_long() {
         ),
         ("missed changes", Box::new(|store| crate::store::changes::append_watched(&store.db, i64::MAX).unwrap())),
         ("forgetting nothing", Box::new(|store| assert!(!store.prune(Timestamp::default(), 1 << 40).unwrap()))),
+        ("samples", Box::new(|store| drop(store.samples("u", 10).unwrap()))),
         // What doors ask.
         ("message", Box::new(|store| drop(Reader::message(store, &MessageId::new("m3")).unwrap()))),
         ("history", Box::new(|store| drop(store.history("m", 10).unwrap()))),

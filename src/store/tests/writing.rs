@@ -250,6 +250,45 @@ fn pruning_keeps_the_newest_event_and_what_is_not_folded_and_indexed() {
 }
 
 #[test]
+fn samples_are_kept_no_longer_and_no_more_than_events() {
+    let mut bench = Bench::new();
+    let upstream = crate::model::id::UpstreamName::new("u");
+    let sample = |number: i64| Write::InsertSample {
+        upstream: upstream.clone(),
+        at: Timestamp::from_micros(number * 1_000_000),
+        metric: "m".to_owned(),
+        value: number as f64,
+    };
+    bench.write(&(1..=1200).map(sample).collect::<Vec<_>>());
+    let prune = |bench: &mut Bench, before: i64, events_max: u64| {
+        bench.store.begin().unwrap();
+        while bench.store.prune(Timestamp::from_micros(before), events_max).unwrap() {}
+        bench.store.commit().unwrap();
+        let kept = bench.store.samples("u", 10_000).unwrap();
+        (kept.len(), kept.first().map(|point| point.value))
+    };
+    assert_eq!(prune(&mut bench, 101_000_000, 5_000), (1100, Some(101.0)), "too old");
+    assert_eq!(prune(&mut bench, 0, 1_000), (1000, Some(201.0)), "too many");
+}
+
+#[test]
+fn the_history_of_a_metric_is_not_cut_by_that_of_others() {
+    let mut bench = Bench::new();
+    let upstream = crate::model::id::UpstreamName::new("u");
+    let sample = |number: i64| Write::InsertSample {
+        upstream: upstream.clone(),
+        at: Timestamp::from_micros(number),
+        metric: format!("m{}", number % 60),
+        value: number as f64,
+    };
+    bench.write(&(0..600).map(sample).collect::<Vec<_>>());
+    let points = bench.store.samples("u", 3).unwrap();
+    assert_eq!(points.len(), 180);
+    let first: Vec<f64> = points.iter().filter(|point| point.metric == "m0").map(|point| point.value).collect();
+    assert_eq!(first, [420.0, 480.0, 540.0]);
+}
+
+#[test]
 fn pruning_leaves_no_hole_when_the_clock_was_set() {
     let mut bench = Bench::new();
     // In the middle a minute of another year.

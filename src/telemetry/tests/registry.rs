@@ -2,7 +2,8 @@
 
 use super::shown;
 use crate::telemetry::{
-    FAMILIES_MAX, Kind, LABELS_BYTES_MAX, MetricError, Number, Points, Registry, SERIES_DROPPED, SERIES_MAX, Unit,
+    FAMILIES_MAX, FAMILIES_OWN, Kind, LABELS_BYTES_MAX, MetricError, Number, Points, Registry, SERIES_DROPPED,
+    SERIES_MAX, Unit,
 };
 
 fn dropped(registry: &Registry) -> Number {
@@ -99,6 +100,19 @@ fn metrics_beyond_the_limit_work_without_being_shown() {
     // The registry's own is one of them, so the last one had no place.
     assert_eq!(dropped(&registry), Number::Whole(1));
     assert_eq!(registry.snapshot().len(), FAMILIES_MAX);
+}
+
+#[test]
+fn what_others_name_leaves_room_for_the_program_s_own() {
+    let registry = Registry::new();
+    let named = registry.for_names_of_others();
+    for number in 0..FAMILIES_MAX {
+        named.gauge(&format!("m{number}"), "M.", &[]).unwrap();
+    }
+    assert!(named.has_dropped());
+    assert_eq!(registry.snapshot().len(), FAMILIES_MAX - FAMILIES_OWN);
+    registry.gauge("own", "Own.", &[]).unwrap().set(1.0);
+    assert!(shown(&registry).contains("own 1"));
 }
 
 #[test]

@@ -3,8 +3,7 @@
 use super::*;
 use crate::control::wire;
 use crate::control::wire::Request;
-use crate::model::hub::{Input, PollerOrder};
-use crate::model::id::UpstreamName;
+use crate::model::hub::PollerOrder;
 use crate::model::task::Ending;
 use std::time::Duration;
 
@@ -140,9 +139,9 @@ fn an_upstream_is_polled_and_shown() {
     assert_eq!((&shown["upstreams_count"], &shown["upstreams"][0]["poll_cycles"]), (&json!(1), &json!(0)));
     let mut polling = house.call("poll_upstream", json!({"name": "session-buddy", "timeout": 60}));
     assert!(!polling.is_over());
-    assert!(matches!(house.orders.last(), Some((_, PollerOrder::Poll))), "{:?}", house.orders);
-    let report = walk::polled(&house);
-    house.batch(vec![Input::Polled { upstream: UpstreamName::new("session-buddy"), report: Box::new(report) }]);
+    assert!(matches!(house.orders.last(), Some((_, PollerOrder::Poll(_)))), "{:?}", house.orders);
+    let polled = walk::polled(&house, "session-buddy");
+    house.batch(vec![polled]);
     house.go_on(&mut polling);
     let polled = house.answered("poll_upstream", &polling.outcome());
     assert_eq!((&polled["poll_cycle"], &polled["healthy"]), (&json!(1), &json!(false)));

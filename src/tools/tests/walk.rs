@@ -3,7 +3,7 @@
 use super::*;
 use crate::control::wire::{self, Request};
 use crate::mcp::server::{Offer, Order, Step};
-use crate::model::hub::Input;
+use crate::model::hub::{Input, PollerOrder};
 use crate::model::id::UpstreamName;
 use crate::model::task::Ending;
 use crate::model::upstream::{PollReport, ToolState};
@@ -73,8 +73,8 @@ fn every_tool_answers_as_its_schema_says() {
     let add = wire::UpstreamAdd { name: "u".to_owned(), endpoint, ..wire::UpstreamAdd::default() };
     walk.house.control(&Request::UpstreamAdd(add));
     walk.wait_at("poll_upstream", json!({"name": "u"}), |house| {
-        let report = Box::new(polled(house));
-        house.batch(vec![Input::Polled { upstream: UpstreamName::new("u"), report }]);
+        let polled = polled(house, "u");
+        house.batch(vec![polled]);
     });
     walk.to("get_upstream_status", json!({}));
     let all: BTreeSet<String> = walk.house.toolbox.tools().iter().map(|tool| tool.name.to_owned()).collect();
@@ -82,12 +82,29 @@ fn every_tool_answers_as_its_schema_says() {
 }
 
 /// A first cycle of an upstream, half of which went well.
-pub(super) fn polled(house: &House) -> PollReport {
+pub(super) fn polled(house: &House, upstream: &str) -> Input {
+    let mut ordered = (0, 0);
+    for (_, order) in house.orders.iter().filter(|(name, _)| name.as_str() == upstream) {
+        match order {
+            PollerOrder::Begin(_, life) => ordered.0 = *life,
+            PollerOrder::Poll(number) => ordered.1 = *number,
+            _ => {}
+        }
+    }
+    let (life, order) = ordered;
+    Input::Polled { upstream: UpstreamName::new(upstream), life, report: Box::new(report(house, order)) }
+}
+
+fn report(house: &House, order: u64) -> PollReport {
     PollReport {
         cycle: 1,
         at: crate::clock::Clock::wall(&house.clock),
         took: std::time::Duration::from_secs(1),
-        manual: true,
+        order,
+        is_failed: true,
+        is_called: true,
+        last_error: Some("get_session_analytics failed".to_owned()),
+        forgotten: Vec::new(),
         metrics: vec!["session_buddy.sessions.active".to_owned()],
         errors: vec!["get_session_analytics failed".to_owned()],
         is_well: false,

@@ -88,7 +88,10 @@ fn an_open_breaker_has_cycles_skipped_and_half_open_probes_with_one_call() {
     stage.called();
 
     let skipped = stage.poll();
-    assert_eq!((skipped.outcome, skipped.failures), (CycleOutcome::Skipped, 1));
+    assert_eq!((skipped.outcome, skipped.failures, skipped.is_cut_short), (CycleOutcome::Skipped, 0, true));
+    let status = stage.poller.status();
+    assert_eq!(status.errors, 3, "what was not called has not failed");
+    assert!(status.last_error.is_some_and(|error| error.contains("could not be read")), "the cause is kept");
     assert!(stage.called().is_empty());
     let status = stage.poller.status();
     assert_eq!((status.circuit_breaker, status.circuit_breaker_open), ("OPEN", true));

@@ -99,8 +99,8 @@ fn a_bad_value_costs_its_own_key_only() {
     }
     assert_eq!(activity(Value::Null), ["session_buddy.sessions.active gauge 3"]);
     assert_eq!(
-        object("get_workflow_metrics", json!({"avg_session_duration_minutes": 1e308})),
-        ["! avg_session_duration_minutes was left out: it is not finite"]
+        object("get_workflow_metrics", json!({"avg_session_duration_minutes": 1e308, "total_sessions": 1})),
+        ["session_buddy.workflow.sessions gauge 1", "! avg_session_duration_minutes was left out: it is not finite"]
     );
     let python =
         ToolAnswer::TextOnly(r#"{"cpu_usage": NaN, "memory_usage": -Infinity, "response_time": 1}"#.to_owned());
@@ -110,6 +110,33 @@ fn a_bad_value_costs_its_own_key_only() {
             "session_buddy.performance.response_time histogram 1",
             "! cpu_usage was left out: NaN is no number",
             "! memory_usage was left out: -Infinity is no number"
+        ]
+    );
+}
+
+#[test]
+fn an_answer_without_one_usable_number_is_unmapped() {
+    assert_eq!(
+        object("get_activity_summary", json!({"active_sessions": "3", "total_sessions": [41]})),
+        [
+            "unmapped: active_sessions was left out: it is a text, not a number; total_sessions was left out: it is a list, \
+          not a number"
+        ]
+    );
+    let long = object("t", json!({"x".repeat(300): 1}));
+    assert_eq!(long, ["unmapped: a key of 300 bytes was left out: its name is too long for a metric"]);
+    // There is nothing yet that an average could be of.
+    assert!(object("get_workflow_metrics", json!({"avg_duration": null})).is_empty());
+}
+
+/// Its sum would fall, which looks like a restart.
+#[test]
+fn an_observation_is_not_negative() {
+    assert_eq!(
+        object("get_performance_metrics", json!({"cpu_usage": 1, "response_time": -0.5})),
+        [
+            "session_buddy.performance.cpu_usage gauge 1",
+            "! response_time was left out: -0.5 is negative, which a duration or a size cannot be"
         ]
     );
 }
@@ -169,8 +196,8 @@ fn other_tools_are_kept_within_limits() {
     let shown = mapped("t", &ToolAnswer::Object(many));
     assert_eq!(shown.len(), OTHER_KEYS_MAX + 1);
     assert_eq!(shown.last().unwrap(), "! 8 numbers were left out: at most 32 are taken");
-    let long = object("t", json!({"x".repeat(300): 1}));
-    assert_eq!(long, ["! a key of 300 bytes was left out: its name is too long for a metric"]);
+    let long = object("t", json!({"x".repeat(300): 1, "y": 2}));
+    assert_eq!(long, ["upstream.t.y gauge 2", "! a key of 300 bytes was left out: its name is too long for a metric"]);
 }
 
 /// Whatever is mapped, the registry takes it.

@@ -4,6 +4,7 @@ mod breaker;
 mod counters;
 mod end_to_end;
 mod faults;
+mod keys;
 mod mapping;
 mod schedule;
 mod scripted;

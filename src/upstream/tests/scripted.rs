@@ -83,6 +83,8 @@ impl Tools for Scripted {
         (self.calls.lock().len() == 1).then_some(Era::Legacy)
     }
 
+    fn interrupt(&self) {}
+
     fn close(&self, _: Duration) {}
 }
 

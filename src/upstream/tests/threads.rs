@@ -5,7 +5,7 @@ use super::SECOND;
 use super::scripted::{Stage, well};
 use super::settings;
 use crate::clock::{Clock, SystemClock, Tick};
-use crate::mcp::faulty::{FaultyServer, Reaction};
+use crate::mcp::faulty::{FaultyServer, Reaction, legacy_opening};
 use crate::resilience::{CircuitState, Effects, Event, Observer};
 use crate::thread::Joined;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -125,6 +125,39 @@ fn a_call_that_is_under_way_is_ended_with_the_poller() {
     drop(poller);
     assert!(clock.tick().since(began) < 10 * SECOND);
     assert_no_thread("poll-ended");
+}
+
+/// Servers that keep a session and answer nothing more, not even the farewell.
+#[test]
+fn many_calls_are_ended_at_once_and_the_farewells_are_said_side_by_side() {
+    let (called, call) = bounded(64);
+    let server = FaultyServer::start(move |seen| match legacy_opening(seen).filter(|_| seen.verb != "DELETE") {
+        Some(opening) => opening,
+        None => {
+            let _ = called.try_send(());
+            Reaction::Stall(vec![])
+        }
+    });
+    let clock = SystemClock::new();
+    let pollers: Vec<Poller> = (0..12)
+        .map(|number| {
+            let settings = PollerSettings { timeout: 60 * SECOND, interval: 600 * SECOND, ..settings(&["a"]) };
+            let settings = PollerSettings { endpoint: server.endpoint(), name: format!("bye{number}"), ..settings };
+            let poller = Poller::new(settings, &Effects::system(), Arc::new(())).unwrap();
+            poller.order(1);
+            poller
+        })
+        .collect();
+    for _ in &pollers {
+        call.recv_timeout(LIMIT).unwrap();
+    }
+    let began = clock.tick();
+    pollers.iter().for_each(Poller::shutdown);
+    let told = clock.tick().since(began);
+    assert!(told < SECOND / 2, "whoever ends them has waited {told:?}");
+    drop(pollers);
+    assert!(clock.tick().since(began) < 2 * SECOND, "{:?}", clock.tick().since(began));
+    assert_eq!(server.count("DELETE"), 12, "not all farewells were said");
 }
 
 /// A name that nobody else has is not among the threads of this process, or not for long.

@@ -36,10 +36,18 @@ pub(super) struct Polling {
 /// A poller, as its thread would be.
 struct Played {
     polling: bool,
-    /// Rounds that somebody has asked for.
-    owed: usize,
+    life: u64,
+    /// Somebody has asked for a round, the last one with that number.
+    owed: bool,
+    order: u64,
     breaker: BreakerState,
     cycle: u64,
+}
+
+impl Played {
+    fn new(life: u64, polling: bool, breaker: BreakerState) -> Played {
+        Played { life, polling, owed: false, order: 0, breaker, cycle: 0 }
+    }
 }
 
 impl Polling {
@@ -57,8 +65,8 @@ impl Polling {
 
     fn obey(&mut self, name: UpstreamName, order: PollerOrder) {
         match order {
-            PollerOrder::Begin(row) => {
-                let played = Played { polling: row.polling, owed: 0, breaker: BreakerState::Closed, cycle: 0 };
+            PollerOrder::Begin(row, life) => {
+                let played = Played::new(life, row.polling, BreakerState::Closed);
                 self.pollers.insert(name.clone(), played);
                 self.reported.insert(name, Vec::new());
                 return;
@@ -75,9 +83,9 @@ impl Polling {
         match order {
             PollerOrder::Start => poller.polling = true,
             PollerOrder::Stop => poller.polling = false,
-            PollerOrder::Poll => poller.owed += 1,
+            PollerOrder::Poll(number) => (poller.owed, poller.order) = (true, number),
             PollerOrder::Reset => self.turn(&name, BreakerState::Closed),
-            PollerOrder::Begin(_) | PollerOrder::End => {}
+            PollerOrder::Begin(..) | PollerOrder::End => {}
         }
     }
 
@@ -89,7 +97,8 @@ impl Polling {
             let stands = Stands { state: to, wait: Duration::ZERO };
             let snapshot = to.as_str().to_owned();
             let change = BreakerChange { from, to, wait: None, stands, snapshot };
-            self.letters.push_back(Input::UpstreamBreakerChanged { upstream: name.clone(), change });
+            let (upstream, life) = (name.clone(), poller.life);
+            self.letters.push_back(Input::UpstreamBreakerChanged { upstream, life, change });
         }
     }
 
@@ -103,25 +112,28 @@ impl Polling {
         }
         *count += self.random.below(5) as u32;
         poller.cycle += 1;
-        let manual = poller.owed > 0;
-        poller.owed = 0;
+        poller.owed = false;
         let value = f64::from(*count);
         let report = Box::new(PollReport {
             cycle: poller.cycle,
             at,
             took: Duration::from_millis(5),
-            manual,
+            order: poller.order,
             metrics: Vec::new(),
             errors: Vec::new(),
             is_well: true,
+            is_failed: false,
+            is_called: true,
+            last_error: None,
             samples: vec![Sample { metric: METRIC.to_owned(), kind: SampleKind::Counter, value }],
+            forgotten: Vec::new(),
             tools: Vec::new(),
             era: None,
             consecutive_failures: 0,
             failures: 0,
             next_poll_at: None,
         });
-        self.letters.push_back(Input::Polled { upstream: name.clone(), report });
+        self.letters.push_back(Input::Polled { upstream: name.clone(), life: poller.life, report });
     }
 }
 
@@ -132,9 +144,8 @@ impl World {
         let polling = &mut self.polling;
         let name = UpstreamName::new(NAMES[polling.random.below(NAMES.len())]);
         match polling.random.below(100) {
-            // What is said of one that comes or goes is in order with what it says itself.
-            0..10 if self.is_well && polling.letters.is_empty() => return self.about_upstream(name),
-            10..40 if polling.pollers.get(&name).is_some_and(|poller| poller.polling || poller.owed > 0) => {
+            0..10 if self.is_well => return self.about_upstream(name),
+            10..40 if polling.pollers.get(&name).is_some_and(|poller| poller.polling || poller.owed) => {
                 polling.go_round(&name, at);
             }
             40..50 => {
@@ -167,7 +178,7 @@ impl World {
     pub(super) fn poll_owed(&mut self) -> Vec<Input> {
         let at = self.driver.clock.wall();
         let polling = &mut self.polling;
-        let owing = polling.pollers.iter().filter(|(_, poller)| poller.owed > 0).map(|(name, _)| name.clone());
+        let owing = polling.pollers.iter().filter(|(_, poller)| poller.owed).map(|(name, _)| name.clone());
         for name in owing.collect::<Vec<_>>() {
             polling.go_round(&name, at);
         }
@@ -186,7 +197,7 @@ impl World {
         pollers.clear();
         for (name, row) in &tables.upstreams {
             let breaker = stored_breaker(tables.breakers.get(&upstream_breaker_name(name)));
-            pollers.insert(name.clone(), Played { polling: row.polling, owed: 0, breaker, cycle: 0 });
+            pollers.insert(name.clone(), Played::new(0, row.polling, breaker));
             let stands = Stands { state: breaker, wait: Duration::ZERO };
             self.driver.hub.upstream_stands(name, stands, self.driver.clock.wall());
         }
@@ -209,7 +220,8 @@ impl World {
             polling.obey(name, order);
         }
         for input in std::mem::take(&mut polling.pending) {
-            if let Input::Polled { upstream, report } = input
+            if let Input::Polled { upstream, life, report } = input
+                && polling.pollers.get(&upstream).is_some_and(|poller| poller.life == life)
                 && let Some(reported) = polling.reported.get_mut(&upstream)
             {
                 self.oracle.count("upstream polled".to_owned());

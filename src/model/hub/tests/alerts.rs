@@ -254,6 +254,18 @@ fn a_rule_that_asks_something_else_holds_anew() {
     looks(&mut desk, "91 91 91");
     desk.batch(vec![Input::AlertRules(vec![Rule { bound: Bound::Above(80.0), ..rule(3) }])]);
     assert_eq!(looks(&mut desk, "91 91 91 91"), "4:raised(a=91)");
+    for changed in [rule(2), Rule { clear: 50.0, ..rule(3) }, Rule { labels: series("a"), ..rule(3) }] {
+        let mut desk = ruled(vec![rule(3)]);
+        looks(&mut desk, "91 91 91");
+        desk.batch(vec![Input::AlertRules(vec![changed.clone()])]);
+        let held = changed.hold.as_secs() + 1;
+        assert_eq!(looks(&mut desk, "91 91 91 91"), format!("{held}:raised(a=91)"), "{changed:?}");
+    }
+    // One that has not changed goes on.
+    let mut desk = ruled(vec![rule(3)]);
+    looks(&mut desk, "91 91 91");
+    desk.batch(vec![Input::AlertRules(vec![rule(3), Rule { name: "new".into(), ..rule(9) }])]);
+    assert_eq!(looks(&mut desk, "91 91"), "1:raised(a=91)");
 }
 
 #[test]

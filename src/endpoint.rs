@@ -1,4 +1,4 @@
-//! Whether a text is the URL of a server that can be called.
+//! Whether a text is the URL of a server that can be called, and how much of it is shown.
 
 use std::net::Ipv6Addr;
 
@@ -6,12 +6,15 @@ use std::net::Ipv6Addr;
 const URL_BYTES_MAX: usize = 2048;
 
 /// What is wrong with it, as it stands behind "a URL"; `None`: it will do.
-pub(super) fn fault(text: &str) -> Option<&'static str> {
+pub fn fault(text: &str) -> Option<&'static str> {
     if text.len() > URL_BYTES_MAX {
         return Some("longer than 2048 bytes");
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Some("with a character in it that must be escaped");
+    }
+    if text.contains('#') {
+        return Some("with a # in it");
     }
     let Some((scheme, rest)) = text.split_once("://") else { return Some("without http:// or https://") };
     if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
@@ -31,6 +34,16 @@ pub(super) fn fault(text: &str) -> Option<&'static str> {
     // Zero is a port that nobody can listen at.
     let is_port = |port: &str| !port.starts_with('+') && port.parse::<u16>().is_ok_and(|number| number > 0);
     if port.is_some_and(|port| !is_port(port)) { Some("whose port is none") } else { None }
+}
+
+/// As it may stand in lists and in the log: without a user and without a query, which may hold a password or a key.
+pub fn shown(text: &str) -> String {
+    let (rest, query) = text.split_once('?').map_or((text, ""), |(rest, _)| (rest, "?…"));
+    let (scheme, rest) = rest.split_once("://").map_or(("", rest), |(scheme, rest)| (scheme, rest));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority.to_owned(), |(_, host)| format!("…@{host}"));
+    let colon = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{colon}{host}{path}{query}")
 }
 
 /// Host and port; an IPv6 address stands in brackets because it has colons of its own.
@@ -81,11 +94,25 @@ mod tests {
             ("http://h:0/", "whose port is none"),
             ("http://h:+1/", "whose port is none"),
             ("http://h:65536/", "whose port is none"),
+            ("http://h/mcp#part", "with a # in it"),
             ("http://h/a b", "with a character in it that must be escaped"),
             ("http://ä/", "with a character in it that must be escaped"),
         ] {
             assert_eq!(fault(bad), Some(expected), "{bad}");
         }
         assert_eq!(fault(&format!("http://h/{}", "x".repeat(2048))), Some("longer than 2048 bytes"));
+    }
+    #[test]
+    fn what_may_be_a_secret_is_not_shown() {
+        for (text, expected) in [
+            ("http://localhost:8678/mcp", "http://localhost:8678/mcp"),
+            ("https://h/mcp?key=hunter2", "https://h/mcp?…"),
+            ("http://me:hunter2@h:1/mcp", "http://…@h:1/mcp"),
+            ("http://h/@x?a/b@c", "http://h/@x?…"),
+            ("me:hunter2@h", "…@h"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(text), expected);
+        }
     }
 }
