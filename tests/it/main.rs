@@ -14,6 +14,7 @@ mod foreign;
 mod kill9;
 mod library;
 mod mcp;
+mod mcp_clients;
 mod messages;
 mod monitor;
 #[cfg(feature = "otlp")]
