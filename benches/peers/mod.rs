@@ -5,6 +5,7 @@
 #![allow(dead_code, clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
 
 pub(crate) mod beanstalkd;
+pub(crate) mod mcp;
 pub(crate) mod pueue;
 pub(crate) mod queue;
 pub(crate) mod redis;

@@ -62,8 +62,7 @@ impl Daemon {
 
     /// The time that its threads have had a processor, in seconds.
     pub(crate) fn processor_seconds(&self) -> f64 {
-        let nanos = |text: &str| text.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
-        self.threads("schedstat").iter().filter_map(|text| nanos(text)).sum::<f64>() / 1e9
+        processor_seconds(self.pid())
     }
 
     /// What the kernel has charged it with by its clock tick: utime + stime, in hundredths of a second.
@@ -75,20 +74,13 @@ impl Daemon {
 
     /// How often its threads have gone to sleep, each time to be woken again.
     pub(crate) fn wake_ups(&self) -> f64 {
-        self.threads("status").iter().map(|text| number_of(text, "voluntary_ctxt_switches:")).sum()
+        threads(self.pid(), "status").iter().map(|text| number_of(text, "voluntary_ctxt_switches:")).sum()
     }
 
     /// Memory that it has at present, in megabytes.
     pub(crate) fn resident_megabytes(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         number_of(&status, "VmRSS:") / 1024.0
-    }
-
-    /// A file of the kernel's about each of its threads.
-    fn threads(&self, file: &str) -> Vec<String> {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
-        // One that has just ended is not there to be read.
-        threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join(file)).ok()).collect()
     }
 
     /// Stops in order and gives the directory back.
@@ -118,6 +110,19 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.terminate();
     }
+}
+
+/// The time that the threads of a process have had a processor, in seconds.
+pub(crate) fn processor_seconds(pid: u32) -> f64 {
+    let nanos = |text: &str| text.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
+    threads(pid, "schedstat").iter().filter_map(|text| nanos(text)).sum::<f64>() / 1e9
+}
+
+/// A file of the kernel's about each thread of a process.
+fn threads(pid: u32, file: &str) -> Vec<String> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    // One that has just ended is not there to be read.
+    threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join(file)).ok()).collect()
 }
 
 /// The number behind `name` in a file of the kernel's, where lines begin with names.
