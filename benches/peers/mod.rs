@@ -6,6 +6,7 @@
 
 pub(crate) mod beanstalkd;
 pub(crate) mod broadcaster;
+pub(crate) mod mcp;
 pub(crate) mod pueue;
 pub(crate) mod queue;
 pub(crate) mod redis;

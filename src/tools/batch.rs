@@ -33,7 +33,7 @@ pub(super) fn result() -> Value {
             ("exit_signal", whole_or_null("")),
             ("attempt", schemas::whole("")),
             ("duration_seconds", schemas::number_or_null("")),
-            ("usage", json!({"type": ["object", "null"]})),
+            ("usage", schemas::anything_or_null("")),
             ("log", text("where its output is")),
             ("retry_after_ms", schemas::whole("")),
         ],

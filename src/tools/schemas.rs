@@ -41,12 +41,17 @@ fn described(mut schema: Value, about: &str) -> Value {
     schema
 }
 
+/// A value of that schema, or null. In two branches: not every client takes a list of types.
+fn or_null(schema: Value, about: &str) -> Value {
+    described(json!({"anyOf": [schema, {"type": "null"}]}), about)
+}
+
 pub(super) fn text(about: &str) -> Value {
     described(json!({"type": "string"}), about)
 }
 
 pub(super) fn text_or_null(about: &str) -> Value {
-    described(json!({"type": ["string", "null"]}), about)
+    or_null(json!({"type": "string"}), about)
 }
 
 pub(super) fn word(about: &str, words: &[&str]) -> Value {
@@ -58,7 +63,7 @@ pub(super) fn whole(about: &str) -> Value {
 }
 
 pub(super) fn whole_or_null(about: &str) -> Value {
-    described(json!({"type": ["integer", "null"]}), about)
+    or_null(json!({"type": "integer"}), about)
 }
 
 pub(super) fn range(about: &str, least: u64, most: u64) -> Value {
@@ -70,7 +75,7 @@ pub(super) fn number(about: &str) -> Value {
 }
 
 pub(super) fn number_or_null(about: &str) -> Value {
-    described(json!({"type": ["number", "null"]}), about)
+    or_null(json!({"type": "number"}), about)
 }
 
 pub(super) fn flag(about: &str) -> Value {
@@ -86,8 +91,8 @@ pub(super) fn anything(about: &str) -> Value {
     described(json!({"type": "object"}), about)
 }
 
-fn anything_or_null(about: &str) -> Value {
-    described(json!({"type": ["object", "null"]}), about)
+pub(super) fn anything_or_null(about: &str) -> Value {
+    or_null(json!({"type": "object"}), about)
 }
 
 /// With the value that holds when the argument is left out.
@@ -169,7 +174,7 @@ pub(super) fn pool() -> Value {
             ("held_until", text_or_null("while its circuit breaker is not closed: when one task is tried")),
             ("group", text_or_null("")),
             ("executor", text("command or echo")),
-            ("command", json!({"type": ["array", "null"], "items": {"type": "string"}})),
+            ("command", or_null(list("", text("")), "")),
             ("dir", text_or_null("where its tasks run that name no directory")),
             ("env", list("names of variables that its tasks get", text(""))),
             ("on_stuck", text("report or kill")),
@@ -302,7 +307,5 @@ pub(super) fn message() -> Value {
 
 /// The same, or null with a reason in the description.
 pub(super) fn message_or_null(about: &str) -> Value {
-    let mut schema = described(message(), about);
-    schema["type"] = json!(["object", "null"]);
-    schema
+    or_null(message(), about)
 }

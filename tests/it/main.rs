@@ -15,6 +15,7 @@ mod hooks;
 mod kill9;
 mod library;
 mod mcp;
+mod mcp_clients;
 mod messages;
 mod monitor;
 #[cfg(feature = "otlp")]

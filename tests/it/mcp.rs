@@ -12,7 +12,7 @@ use crate::web::{http, start};
 const MODERN: &str = "2026-07-28";
 
 /// `claude-comms mcp`, and an agent that has started it.
-struct Agent {
+pub(crate) struct Agent {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
@@ -20,7 +20,7 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(daemon: &Daemon) -> Agent {
+    pub(crate) fn start(daemon: &Daemon) -> Agent {
         let mut command = daemon.command(&["mcp"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let (input, output) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
@@ -46,7 +46,7 @@ impl Agent {
     }
 
     /// What a tool answers.
-    fn call(&mut self, tool: &str, arguments: Value) -> Value {
+    pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> Value {
         let id = self.ask("tools/call", &json!({"name": tool, "arguments": arguments}));
         let answer = self.next();
         assert_eq!(answer["id"], id, "{answer}");
@@ -54,7 +54,7 @@ impl Agent {
     }
 
     /// Ends the input, and returns what else was said.
-    fn end(mut self) -> (i32, String) {
+    pub(crate) fn end(mut self) -> (i32, String) {
         drop(self.input.take());
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).unwrap();
@@ -69,7 +69,7 @@ impl Drop for Agent {
     }
 }
 
-fn token(daemon: &Daemon) -> String {
+pub(crate) fn token(daemon: &Daemon) -> String {
     daemon.run(&["config", "token"]).good().trim().to_owned()
 }
 
