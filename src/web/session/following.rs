@@ -157,6 +157,9 @@ impl Session {
 
     fn review(&mut self, shared: &mut Shared) {
         let filters: Vec<Filter> = self.subscriptions.iter().map(|subscription| subscription.filter.clone()).collect();
-        self.interest = (!filters.is_empty()).then(|| shared.batches.interest(filters));
+        let interest = (!filters.is_empty()).then(|| shared.batches.interest(filters));
+        if let Some(before) = std::mem::replace(&mut self.interest, interest) {
+            shared.batches.let_go(before);
+        }
     }
 }
