@@ -4,6 +4,7 @@
 mod address;
 mod client;
 mod crew;
+mod decoder;
 mod describe;
 mod draw;
 mod error;

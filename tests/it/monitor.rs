@@ -166,6 +166,50 @@ fn a_screen_is_left_by_a_signal_and_by_control_c() {
     }
 }
 
+/// A screen that was given another size while a key was under way.
+fn resized(daemon: &Daemon, server: &Server) -> (Pty, std::process::Child, Peer) {
+    let mut pty = Pty::open(80, 24);
+    let mut child = pty.spawn(&mut daemon.command(&["monitor", "pool", "local", "--url", &url(server)]));
+    let peer = server.serve(0, &pool());
+    pty.wait_for("running");
+    pty.press("?");
+    pty.wait_for("q, Ctrl-C");
+    pty.resize(100, 30);
+    kill_process(pid_of(child.id()), Signal::WINCH).unwrap();
+    pty.wait_for("\x1b[30;1H");
+    assert!(child.try_wait().unwrap().is_none());
+    (pty, child, peer)
+}
+
+#[test]
+fn the_first_key_after_a_resize_is_heard() {
+    let (daemon, server) = (Daemon::none(), Server::bind());
+    let (mut pty, mut child, mut peer) = resized(&daemon, &server);
+    pty.press("q");
+    assert_eq!(peer.hear_close(), 1000);
+    assert_eq!(pty.wait(&mut child), Some(0));
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_the_monitor() {
+    let daemon = Daemon::none();
+    for (key, hangs_up) in [("", false), ("j", false), ("j", true)] {
+        let server = Server::bind();
+        let (pty, mut child, _peer) = resized(&daemon, &server);
+        if !key.is_empty() {
+            pty.press(key);
+        }
+        drop(pty);
+        if hangs_up {
+            kill_process(pid_of(child.id()), Signal::HUP).unwrap();
+        }
+        let ended = ends_within(child.id(), Duration::from_secs(10));
+        let _ = child.kill();
+        let code = child.wait().unwrap().code();
+        assert!(ended && matches!(code, Some(0 | 1)), "{key:?} {hangs_up}: {code:?}");
+    }
+}
+
 #[test]
 fn a_terminal_that_takes_nothing_holds_nobody() {
     let daemon = Daemon::none();
