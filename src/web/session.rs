@@ -286,7 +286,10 @@ impl Session {
         }
         if let Err(wait) = self.allowance.take(shared.now.tick) {
             let sentence = format!("Rate limit exceeded. Retry after {:.3} seconds.", wait.as_secs_f64());
-            return self.say_error("", &Value::Null, &Fault::new("RATE_LIMIT_EXCEEDED", sentence), shared);
+            // What it was is known for the answer's sake; it is not done.
+            let (event, correlation) =
+                parse(text).map_or_else(|_| Default::default(), |inbound| (inbound.event, inbound.correlation));
+            return self.say_error(&event, &correlation, &Fault::new("RATE_LIMIT_EXCEEDED", sentence), shared);
         }
         match parse(text) {
             Ok(inbound) => match inbound.request {
