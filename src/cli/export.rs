@@ -146,6 +146,15 @@ fn list(export: &Export, since: u64) -> Request {
 /// Where the file ends, if it is one to go on with.
 fn begin(export: &Export, page: &wire::Events, sink: &mut Sink, session: &mut Session) -> Result<Option<u64>, Failure> {
     let last = sink.begin(&page.epoch)?;
+    if let (Some(since), Some(last)) = (export.since, last)
+        && since < last
+    {
+        let sentence = format!(
+            "{} has events up to {last} already; leave out --since to go on behind them, or choose another file",
+            export.file.display()
+        );
+        return Err(Failure::usage(sentence));
+    }
     let from = export.since.or(last).unwrap_or(0);
     if from + 1 < page.oldest && (export.since.is_some() || last.is_some()) {
         let (from, to) = (from + 1, page.oldest - 1);
