@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::event::Which;
+use super::event::{Which, ended};
 use super::exit::{Failure, OK, Outcome};
 use super::session::{Session, read, receive};
 use crate::control::wire::{self, Request};
@@ -190,7 +190,7 @@ fn follow(export: &Export, since: u64, client: &mut Client, sink: &mut Sink, ses
             // It was stopped, and everything until then is written.
             Err(Failure::Client(ClientError::Gone)) if limit.is_none() => {
                 sink.flush()?;
-                return Ok(OK);
+                return ended(client);
             }
             Err(failure) => return Err(failure),
         }
