@@ -193,7 +193,10 @@ fn listen(link: &mut Link, order: &mut Order, waiting: &Waiting<'_>, teller: &mu
                     teller.tell(Tell::NoWelcome);
                     Ok(())
                 }
-                Step::Ping => link.send(Message::Ping(Vec::new().into())),
+                Step::Ping => {
+                    let again = order.talk.ask_again();
+                    link.send(Message::Ping(Vec::new().into())).and_then(|()| again.map_or(Ok(()), |it| say(link, &it)))
+                }
                 Step::GiveUp(why) => Err(why),
             },
         };
