@@ -166,6 +166,25 @@ fn a_screen_is_left_by_a_signal_and_by_control_c() {
     }
 }
 
+#[test]
+fn a_daemon_that_is_down_is_looked_for_where_it_is_configured_at_each_attempt() {
+    let daemon = Daemon::none();
+    let [first, second] = [Server::bind(), Server::bind()];
+    let configure =
+        |server: &Server| daemon.configure(&format!("[daemon]\nlisten = \"127.0.0.1:{}\"\n", server.port()));
+    configure(&first);
+    let mut running = daemon.spawn(&["monitor", "pool", "local", "--json"]);
+    let peer = first.serve(0, &pool());
+    running.wait_for_output("\"running\"");
+    configure(&second);
+    peer.cut();
+    drop(first);
+    let mut peer = second.accept();
+    peer.welcome(EPOCH, 0);
+    running.wait_for_output(&format!("ws://127.0.0.1:{}", second.port()));
+    leaves_with_1000(running, &mut [peer]);
+}
+
 /// A screen that was given another size while a key was under way.
 fn resized(daemon: &Daemon, server: &Server) -> (Pty, std::process::Child, Peer) {
     let mut pty = Pty::open(80, 24);
@@ -256,7 +275,23 @@ fn one_picture_is_printed_for_scripts() {
     let mut peer = server.serve(0, &json!({"pool_id": "local", "status": "not_found", "known": ["other"]}));
     assert_eq!(peer.hear_close(), 1000);
     let ran = running.wait();
-    assert!(ran.code == 5 && ran.stdout.contains("those that it knows:\nother\n"), "{ran:?}");
+    assert!(ran.code == 5 && ran.stdout.contains("those that it knows: other\n"), "{ran:?}");
+    assert!(!ran.stdout.contains("waited for"), "{ran:?}");
+
+    // What no event tells: nothing is given to its workers, and nothing can be written.
+    let running = once(&[]);
+    let mut odd = pool();
+    (odd["held"], odd["degraded"]) = (json!(true), json!("the disk is full"));
+    let mut peer = server.serve(0, &odd);
+    assert_eq!(peer.hear_close(), 1000);
+    let picture = running.wait().good();
+    assert!(picture.contains("held, too much has failed"), "{picture}");
+    assert!(picture.contains("the daemon cannot write: the disk is full"), "{picture}");
+
+    // One that waits for a token says nothing by itself.
+    let running = once(&[]);
+    let _peer = server.accept();
+    assert!(running.wait().bad(4).contains("give it with --token-file FILE or CLAUDE_COMMS_TOKEN"));
 
     // It is somebody, but no server of ours.
     let running = once(&[]);
@@ -279,6 +314,7 @@ fn what_cannot_be_watched_is_refused_at_once() {
         let said = daemon.run(&[&["monitor", "pool", "local"][..], arguments].concat()).bad(2);
         assert!(said.contains(expected) && said.lines().count() == 1, "{said}");
     }
+    assert!(daemon.run(&["monitor", "pool", ""]).bad(2).contains("ID is empty"));
     let said = daemon.run(&["monitor", "dashboard", "--service", "x=wss://h"]).bad(2);
     assert!(said.contains("wss:// is not supported"), "{said}");
 }
