@@ -196,7 +196,9 @@ fn read_ends(file: &mut File, bytes: u64) -> io::Result<Ends> {
     let mut first = Vec::new();
     file.seek(SeekFrom::Start(0))?;
     BufReader::new(&*file).take(LINE_BYTES_MAX).read_until(b'\n', &mut first)?;
-    let begun = serde_json::from_slice::<Line>(&first).ok().filter(|line| line.event == BEGUN);
+    // Without its end it is no line, however much of it is there.
+    let first = first.strip_suffix(b"\n").unwrap_or_default();
+    let begun = serde_json::from_slice::<Line>(first).ok().filter(|line| line.event == BEGUN);
     let from = bytes.saturating_sub(2 * LINE_BYTES_MAX);
     file.seek(SeekFrom::Start(from))?;
     let mut tail = Vec::new();
