@@ -4,14 +4,14 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::exit::{Failure, OK, Outcome};
+use super::exit::{Failure, NO_DAEMON, OK, Outcome};
 use super::export;
 use super::input;
 use super::output::Output;
 use super::session::{Session, read, receive};
 use super::table;
 use crate::control::wire::{self, Request};
-use crate::control::{ClientError, Followed, PATIENCE};
+use crate::control::{Client, ClientError, Followed, PATIENCE};
 use crate::model::id::is_name;
 use crate::service::logging;
 
@@ -173,10 +173,20 @@ fn run_tail(tail: Tail, session: &mut Session) -> Outcome {
                 print(&frame, severity, &mut session.output)?;
             }
             // It was stopped, and everything until then was told.
-            Err(Failure::Client(ClientError::Gone)) if limit.is_none() => return Ok(OK),
+            Err(Failure::Client(ClientError::Gone)) if limit.is_none() => return ended(&client),
             Err(failure) => return Err(failure),
         }
     }
+}
+
+/// The connection has ended, and whoever follows wants to know whether that was all.
+pub(super) fn ended(client: &Client) -> Outcome {
+    if client.was_taken_leave_of() {
+        return Ok(OK);
+    }
+    let sentence =
+        "the daemon went away without a word, and what happens now is not told; see why with: claude-comms poll logs";
+    Err(Failure::Told { exit_code: NO_DAEMON, code: "no_daemon", sentence: sentence.to_owned() })
 }
 
 fn print(text: &str, least: Severity, output: &mut Output) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::event::Which;
+use super::event::{Which, ended};
 use super::exit::{Failure, OK, Outcome};
 use super::session::{Session, read, receive};
 use crate::control::wire::{self, Request};
@@ -146,6 +146,15 @@ fn list(export: &Export, since: u64) -> Request {
 /// Where the file ends, if it is one to go on with.
 fn begin(export: &Export, page: &wire::Events, sink: &mut Sink, session: &mut Session) -> Result<Option<u64>, Failure> {
     let last = sink.begin(&page.epoch)?;
+    if let (Some(since), Some(last)) = (export.since, last)
+        && since < last
+    {
+        let sentence = format!(
+            "{} has events up to {last} already; leave out --since to go on behind them, or choose another file",
+            export.file.display()
+        );
+        return Err(Failure::usage(sentence));
+    }
     let from = export.since.or(last).unwrap_or(0);
     if from + 1 < page.oldest && (export.since.is_some() || last.is_some()) {
         let (from, to) = (from + 1, page.oldest - 1);
@@ -181,7 +190,7 @@ fn follow(export: &Export, since: u64, client: &mut Client, sink: &mut Sink, ses
             // It was stopped, and everything until then is written.
             Err(Failure::Client(ClientError::Gone)) if limit.is_none() => {
                 sink.flush()?;
-                return Ok(OK);
+                return ended(client);
             }
             Err(failure) => return Err(failure),
         }

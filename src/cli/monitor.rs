@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +12,19 @@ use clap::{Args, Subcommand};
 use crossbeam_channel::bounded;
 use serde_json::Value;
 
+use super::config::load;
 use super::exit::{Failure, INTERRUPTED, NO_ANSWER, NO_DAEMON, NOT_FOUND, OK, Outcome};
 use super::output::Output;
 use super::session::Session;
 use super::table::terminal_width;
 use crate::clock::{Clock, SystemClock};
-use crate::control::PATIENCE;
+use crate::config::Overrides;
+use crate::control::Client;
 use crate::control::wire::{self, Request};
 use crate::monitor::{
-    self, Address, Glyphs, Look, Looked, MonitorError, Outside, PanelSettings, Settings, Sink, Token,
+    self, Address, Find, Glyphs, Look, Looked, MonitorError, Outside, PanelSettings, Settings, Sink, Token,
 };
-use crate::service::{Signal, Signals};
+use crate::service::{Paths, Signal, Signals};
 use crate::thread::Bell;
 
 pub(super) const EXAMPLES: &str = "\
@@ -113,11 +116,14 @@ pub(super) struct Dashboard {
 
 pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
     let look = look(&session.output);
-    let (settings, server) = match verb {
-        Verb::Pool(one) => (Settings::pool(one.id, of_server(&one.server, session)?, look), one.server),
-        Verb::Workflow(one) => (Settings::workflow(one.id, of_server(&one.server, session)?, look), one.server),
+    let (mut settings, server) = match verb {
+        Verb::Pool(one) => (Settings::pool(named(one.id)?, of_server(&one.server, session)?, look), one.server),
+        Verb::Workflow(one) => (Settings::workflow(named(one.id)?, of_server(&one.server, session)?, look), one.server),
         Verb::Dashboard(dashboard) => (Settings::dashboard(panels(&dashboard, session)?, look), dashboard.server),
     };
+    if settings.question().is_some() {
+        settings.panels.iter_mut().for_each(|panel| panel.find = find(&server, session));
+    }
     let settings = Settings { token: token(server.token_file.as_deref())?, ..settings };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (_listening, outside) = outside()?;
@@ -194,9 +200,21 @@ fn of_server(server: &Server, session: &mut Session) -> Result<Address, Failure>
         return Ok(address);
     }
     if server.host.is_none() && server.port.is_none() {
-        return Ok(of_daemon(session).unwrap_or_else(|| Address::new(HOST, PORT)));
+        let found = session.paths().ok().and_then(|paths| of_daemon(&paths));
+        return Ok(found.unwrap_or_else(|| Address::new(HOST, PORT)));
     }
     at(server.host.as_deref().unwrap_or(HOST), server.port.unwrap_or(PORT))
+}
+
+/// Only of a server of which nobody has said where it is.
+fn find(server: &Server, session: &Session) -> Option<Find> {
+    let is_named = server.url.is_some() || server.host.is_some() || server.port.is_some();
+    let paths = session.paths().ok().filter(|_| !is_named)?;
+    Some(Find::new(move || of_daemon(&paths)))
+}
+
+fn named(id: String) -> Result<String, Failure> {
+    if id.is_empty() { Err(Failure::usage("ID is empty; name a pool or a workflow")) } else { Ok(id) }
 }
 
 fn at(host: &str, port: u16) -> Result<Address, Failure> {
@@ -205,12 +223,23 @@ fn at(host: &str, port: u16) -> Result<Address, Failure> {
     Address::parse(&url).map(|(address, _)| address).map_err(|error| Failure::usage(error.to_string()))
 }
 
-/// Where the daemon of this state directory answers, if it runs and does.
-fn of_daemon(session: &mut Session) -> Option<Address> {
-    let request = Request::PollStatus(wire::Empty {});
-    let answer = session.connect().ok()?.call_raw(&request, Some(PATIENCE)).ok()?;
-    let status: Value = serde_json::from_str(answer.get()).ok()?;
-    let listen: std::net::SocketAddr = status.get("listen")?.as_str()?.parse().ok()?;
+/// Where the daemon of this state directory answers; or will, as it is configured, while it does not run.
+fn of_daemon(paths: &Paths) -> Option<Address> {
+    let listen = match Client::connect(&paths.socket) {
+        Ok(mut client) => {
+            let status: wire::DaemonStatus = client.call(&Request::PollStatus(wire::Empty {})).ok()?;
+            status.listen?.parse().ok()?
+        }
+        Err(_) => load(paths, &Overrides::default()).ok()?.config.daemon.listen?,
+    };
+    address_of(listen)
+}
+
+fn address_of(listen: SocketAddr) -> Option<Address> {
+    // One that is chosen by the system is not known before it runs.
+    if listen.port() == 0 {
+        return None;
+    }
     // Who listens everywhere is reached here.
     let host = if listen.ip().is_unspecified() { HOST.to_owned() } else { listen.ip().to_string() };
     Some(Address::new(&host, listen.port()))
@@ -227,11 +256,16 @@ fn panels(dashboard: &Dashboard, session: &mut Session) -> Result<Vec<PanelSetti
     let pool = placed(&dashboard.pool_host, dashboard.pool_port, &server)?;
     let akosha = placed(&dashboard.akosha_host, dashboard.akosha_port, &Address::new(HOST, AKOSHA_PORT))?;
     let channel = |channel: &str| Some(channel.to_owned());
+    let found = |host: &Option<String>, port: Option<u16>| {
+        if host.is_none() && port.is_none() { find(&dashboard.server, session) } else { None }
+    };
     let mut panels = vec![
         PanelSettings::new("Mahavishnu", mahavishnu, None),
         PanelSettings::new("Pool", pool, channel("pool:local")),
         PanelSettings::new("Akosha", akosha, channel("insights")),
     ];
+    panels[0].find = found(&dashboard.mahavishnu_host, dashboard.mahavishnu_port);
+    panels[1].find = found(&dashboard.pool_host, dashboard.pool_port);
     for service in &dashboard.service {
         add_service(&mut panels, service)?;
     }

@@ -46,8 +46,10 @@ pub(super) enum Kind {
     Channels,
     /// Names of events; all when there are none.
     Events,
-    /// Hosts or origins; none unless somebody names some.
+    /// Hosts; none unless somebody names some.
     Hosts,
+    /// The same of whole origins.
+    Origins,
     Table,
     Switch {
         default: bool,
@@ -88,7 +90,7 @@ impl Kind {
                 Some(Value::Words(default.iter().map(|&word| word.to_owned()).collect()))
             }
             Kind::Channels => Some(Value::Words(vec!["*".to_owned()])),
-            Kind::Hosts | Kind::Events => Some(Value::Words(Vec::new())),
+            Kind::Hosts | Kind::Origins | Kind::Events => Some(Value::Words(Vec::new())),
             Kind::Table | Kind::Labels | Kind::Attributes => Some(Value::Table(BTreeMap::new())),
             Kind::Switch { default } => Some(Value::Switch(default)),
             Kind::Headers => Some(Value::Secrets(BTreeMap::new())),
@@ -112,7 +114,8 @@ impl Kind {
             Kind::Words { .. } | Kind::Command => "a list of texts, the first of them a program".to_owned(),
             Kind::Channels => "a list of channels, like \"pool:local\", \"alerts\" or \"*\"".to_owned(),
             Kind::Events => "a list of names of events, like \"task.completed\"".to_owned(),
-            Kind::Hosts => "a list of hosts, or of origins like \"https://board.example\"".to_owned(),
+            Kind::Hosts => "a list of hosts, like \"board.example\"".to_owned(),
+            Kind::Origins => "a list of origins, like \"https://board.example\"".to_owned(),
             Kind::Table => "a table of variable names and texts".to_owned(),
             Kind::Switch { .. } => "true or false".to_owned(),
             Kind::Id => {
@@ -157,8 +160,14 @@ impl Kind {
             | Kind::Metric
             | Kind::Secret => Ok(Given::Text(text.to_owned())),
             Kind::Switch { .. } => Ok(read_switch(text)),
-            Kind::Hosts if text.is_empty() => Ok(Given::List(Vec::new())),
-            Kind::Words { .. } | Kind::Command | Kind::Channels | Kind::Events | Kind::Tools { .. } | Kind::Hosts
+            Kind::Hosts | Kind::Origins if text.is_empty() => Ok(Given::List(Vec::new())),
+            Kind::Words { .. }
+            | Kind::Command
+            | Kind::Channels
+            | Kind::Events
+            | Kind::Tools { .. }
+            | Kind::Hosts
+            | Kind::Origins
                 if !text.starts_with('[') =>
             {
                 Ok(Given::List(text.split(',').map(|word| Given::Text(word.trim().to_owned())).collect()))
@@ -169,6 +178,7 @@ impl Kind {
             | Kind::Events
             | Kind::Tools { .. }
             | Kind::Hosts
+            | Kind::Origins
             | Kind::Table
             | Kind::Labels
             | Kind::Headers
@@ -229,7 +239,7 @@ impl Kind {
             (Kind::Id, Given::Text(text)) => unfit(quoted(text)),
             (Kind::Endpoint { .. } | Kind::Collector, Given::Text(text)) => check_endpoint(text).or_else(unfit),
             (Kind::Tools { .. }, Given::List(items)) => check_tools(items).or_else(unfit),
-            (Kind::Hosts, Given::List(items)) => check_hosts(items).or_else(unfit),
+            (Kind::Hosts | Kind::Origins, Given::List(items)) => check_hosts(items).or_else(unfit),
             (Kind::Secret, Given::Text(text)) => check_secret(text).or_else(unfit),
             (Kind::Seconds { .. } | Kind::Count { .. } | Kind::Number, Given::Text(text)) => unfit(quoted(text)),
             (_, other) => unfit(other.type_name().to_owned()),

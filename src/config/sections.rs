@@ -187,7 +187,7 @@ pub(super) static WEB: Section = Section {
             name: "allowed_origins",
             flag: None,
             about: "Pages that may speak to the port, besides its own, like https://board.example.",
-            kind: Kind::Hosts,
+            kind: Kind::Origins,
         },
     ],
     ..PLAIN

@@ -52,6 +52,8 @@ pub struct Client {
     stream: UnixStream,
     lines: Lines<UnixStream>,
     next_id: u64,
+    /// The daemon has said that it stops.
+    is_left: bool,
 }
 
 /// Ends a connection from another thread: whoever waits on it is woken.
@@ -109,7 +111,7 @@ impl Client {
         })?;
         let lines = Lines::new(stream.try_clone().map_err(ClientError::Broken)?, wire::LINE_BYTES_MAX);
         stream.set_write_timeout(Some(PATIENCE)).map_err(ClientError::Broken)?;
-        Ok(Client { stream, lines, next_id: 1 })
+        Ok(Client { stream, lines, next_id: 1, is_left: false })
     }
 
     /// For another thread, to end this connection with.
@@ -209,6 +211,11 @@ impl Client {
         self.lines.has_line()
     }
 
+    /// Whether the daemon has said that it stops: then its end was in order, and all of its events were told.
+    pub fn was_taken_leave_of(&self) -> bool {
+        self.is_left
+    }
+
     /// The next answer or event. `None` waits until the daemon ends.
     ///
     /// # Errors
@@ -241,6 +248,10 @@ impl Client {
         };
         match (id, result) {
             (Some(id), result) => Ok(Followed::Answer { id, result }),
+            (None, Err(ClientError::Refused { code: Code::NotRunning, .. })) => {
+                self.is_left = true;
+                Err(ClientError::Gone)
+            }
             // Turned away at the door: no request of ours was read.
             (None, Err(error)) => Err(error),
             (None, Ok(_)) => Err(ClientError::Malformed("an answer to nothing".to_owned())),

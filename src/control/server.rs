@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Connections at a time; each costs two threads.
@@ -67,9 +67,14 @@ pub(super) struct Context {
     started_tick: Tick,
     started_at: String,
     connections: AtomicUsize,
+    is_stopping: AtomicBool,
 }
 
 impl Context {
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::SeqCst)
+    }
+
     pub(super) fn status(&self, hub: HubStatus, alerts: &[Alert]) -> DaemonStatus {
         let about = &self.means.about;
         DaemonStatus {
@@ -105,6 +110,7 @@ pub struct Server {
     bell: Arc<Bell>,
     accepting: Option<Joined<Vec<Served>>>,
     served: Vec<Served>,
+    context: Arc<Context>,
 }
 
 /// One connection's stream, to end it with, and its thread.
@@ -133,12 +139,14 @@ impl Server {
             started_tick: now.tick,
             started_at: now.wall.to_string(),
             connections: AtomicUsize::new(0),
+            is_stopping: AtomicBool::new(false),
         });
         let bell = Arc::new(Bell::new()?);
         listener.set_nonblocking(true)?;
         let ringing = Arc::clone(&bell);
+        let shared = Arc::clone(&context);
         let accepting = Joined::spawn("control", move || accept(&listener, &ringing, &context))?;
-        Ok(Server { bell, accepting: Some(accepting), served: Vec::new() })
+        Ok(Server { bell, accepting: Some(accepting), served: Vec::new(), context: shared })
     }
 
     /// Lets nobody else in; those inside stay.
@@ -165,8 +173,9 @@ impl Drop for Server {
 
 impl Server {
     /// What has been answered goes out, as the request to stop itself: each connection ends when all of its answers are
-    /// written. Those on which somebody still waits or follows are cut off after a moment.
+    /// written, and whoever follows is told that this was all. Those on which somebody still waits are cut off after a moment.
     fn let_finish(&self) {
+        self.context.is_stopping.store(true, Ordering::SeqCst);
         for served in &self.served {
             let _ = served.stream.shutdown(Shutdown::Read);
         }

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, select};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
+use serde_json::value::RawValue;
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -49,7 +50,7 @@ impl Writer {
                 Woken::Message(message) => self.answer(message, queue, &mut ending),
                 Woken::Events => self.tell(),
             };
-            if went_well.is_err() {
+            if went_well.is_err() || ending && self.take_leave().is_err() {
                 break;
             }
         }
@@ -111,17 +112,15 @@ impl Writer {
             }
             outcome => outcome,
         };
-        let response = match &outcome {
-            Ok(result) => {
-                wire::Response { v: wire::VERSION, id: id.as_deref(), ok: true, result: Some(result), error: None }
+        self.put(id.as_deref(), &outcome);
+    }
+
+    fn put(&mut self, id: Option<&RawValue>, outcome: &Result<Box<RawValue>, Refusal>) {
+        let response = match outcome {
+            Ok(result) => wire::Response { v: wire::VERSION, id, ok: true, result: Some(result), error: None },
+            Err(refusal) => {
+                wire::Response { v: wire::VERSION, id, ok: false, result: None, error: Some(shown::error(refusal)) }
             }
-            Err(refusal) => wire::Response {
-                v: wire::VERSION,
-                id: id.as_deref(),
-                ok: false,
-                result: None,
-                error: Some(shown::error(refusal)),
-            },
         };
         if serde_json::to_writer(&mut self.out, &response).is_ok() {
             self.out.push(b'\n');
@@ -133,6 +132,18 @@ impl Writer {
         self.out.clear();
         self.out.shrink_to(WRITE_BYTES);
         Ok(())
+    }
+
+    /// When the daemon stops: whoever follows is told the last events, and that these are all.
+    fn take_leave(&mut self) -> io::Result<()> {
+        if self.follows.is_none() || !self.context.is_stopping() {
+            return Ok(());
+        }
+        self.tell()?;
+        self.follows = None;
+        let refusal = Refusal::new(Code::NotRunning, "the daemon stops; these were all of its events");
+        self.put(None, &Err(refusal));
+        self.flush()
     }
 
     /// Writes the events that have come, as far as there are any.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 /// Most channels, and most event names, that one subscriber may name.
 const NAMES_MAX: usize = 1_000;
 const CHANNEL_BYTES_MAX: usize = 320;
+/// What is told of workers, on the channel of their pool.
+const WORKER_EVENT: &str = "worker.status_changed";
 
 /// Lets everything through unless told otherwise. Two that are equal let the same through.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -28,6 +30,8 @@ enum Channel {
     Kind(String),
     /// `worker:ID` has no events of its own; those of its pool that name it are meant.
     Worker(String),
+    /// `worker:*`: those of all pools.
+    Workers,
     One(String),
 }
 
@@ -68,6 +72,7 @@ impl Channel {
             ("global", _) => Ok(Channel::Global),
             ("messages", _) => Ok(Channel::Kind("message:".to_owned())),
             ("alerts" | "insights", _) => Ok(Channel::One(text.to_owned())),
+            ("worker:*", _) => Ok(Channel::Workers),
             (_, Some((kind, "*"))) if !kind.is_empty() => Ok(Channel::Kind(format!("{kind}:"))),
             // What the original calls its local pool.
             ("pool:pool_local", _) => Ok(Channel::One("pool:local".to_owned())),
@@ -82,8 +87,9 @@ impl Channel {
             Channel::All => true,
             Channel::Global => event.channel.starts_with("pool:") || event.channel.starts_with("workflow:"),
             Channel::Kind(prefix) => event.channel.starts_with(prefix.as_str()),
+            Channel::Workers => *event.name == *WORKER_EVENT,
             Channel::Worker(needle) => {
-                *event.name == *"worker.status_changed"
+                *event.name == *WORKER_EVENT
                     && std::str::from_utf8(&event.frame).is_ok_and(|frame| frame.contains(needle.as_str()))
             }
             Channel::One(channel) => **channel == *event.channel,
@@ -119,10 +125,18 @@ mod tests {
             ("pool:pool_local", "pool:local", true),
             ("worker:local-worker-1", "pool:local", true),
             ("worker:local-worker-2", "pool:local", false),
+            ("worker:*", "pool:local", true),
         ];
         for (channel, event, wanted) in table {
             assert_eq!(wants(channel, event), wanted, "{channel} {event}");
         }
+    }
+
+    #[test]
+    fn all_workers_are_no_more_than_workers() {
+        let event = |name: &str| StoredEvent { seq: 1, channel: "pool:p".into(), name: name.into(), frame: [].into() };
+        let filter = Filter::new(vec!["worker:*".to_owned()], Vec::new()).unwrap();
+        assert!(filter.lets_through(&event("worker.status_changed")) && !filter.lets_through(&event("task.assigned")));
     }
 
     #[test]

@@ -1,9 +1,30 @@
 //! Where a server answers, as a person writes it.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Longest that is taken, in bytes.
 const URL_BYTES_MAX: usize = 2048;
+
+/// Where the server is now, if that is known; looked up anew for each connection.
+#[derive(Clone)]
+pub(crate) struct Find(Arc<dyn Fn() -> Option<Address> + Send + Sync>);
+
+impl Find {
+    pub(crate) fn new(find: impl Fn() -> Option<Address> + Send + Sync + 'static) -> Find {
+        Find(Arc::new(find))
+    }
+
+    pub(crate) fn find(&self) -> Option<Address> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Find {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Find")
+    }
+}
 
 /// `ws://HOST:PORT/PATH`, in its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]

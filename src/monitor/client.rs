@@ -1,6 +1,6 @@
 //! One panel's connection: made, kept, and made again, on a thread of its own that tells what it hears.
 
-use super::address::Address;
+use super::address::{Address, Find};
 use super::frame::Frame;
 use super::link::{Cut, Link, Next, Waiting};
 use super::talk::Talk;
@@ -61,6 +61,7 @@ pub(crate) struct Order {
     pub(crate) panel: usize,
     pub(crate) name: String,
     pub(crate) address: Address,
+    pub(crate) find: Option<Find>,
     pub(crate) talk: Talk,
     pub(crate) token: Option<Token>,
     pub(crate) timing: Timing,
@@ -133,6 +134,10 @@ fn run(mut order: Order, waiting: &Waiting<'_>, rng: &dyn Rng, teller: &mut Tell
     let mut schedule = BACKOFF.schedule();
     let mut attempt = 1;
     loop {
+        if let Some(found) = order.find.as_ref().and_then(Find::find).filter(|found| *found != order.address) {
+            order.address = found.clone();
+            teller.tell(Tell::Found { address: found });
+        }
         teller.tell(Tell::Connecting { attempt });
         let begun = waiting.clock.tick();
         let Cut::Lost(why) = converse(&mut order, waiting, teller) else { return };
@@ -193,7 +198,10 @@ fn listen(link: &mut Link, order: &mut Order, waiting: &Waiting<'_>, teller: &mu
                     teller.tell(Tell::NoWelcome);
                     Ok(())
                 }
-                Step::Ping => link.send(Message::Ping(Vec::new().into())),
+                Step::Ping => {
+                    let again = order.talk.ask_again();
+                    link.send(Message::Ping(Vec::new().into())).and_then(|()| again.map_or(Ok(()), |it| say(link, &it)))
+                }
                 Step::GiveUp(why) => Err(why),
             },
         };

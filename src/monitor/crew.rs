@@ -36,6 +36,7 @@ impl Crew {
                 panel,
                 name: of_panel.name.clone(),
                 address: of_panel.address.clone(),
+                find: of_panel.find.clone(),
                 talk: Talk::new(of_panel.channel.clone(), settings.question()),
                 token: token_of(settings, panel),
                 timing: settings.timing,

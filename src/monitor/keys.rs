@@ -1,11 +1,11 @@
 //! What a person presses, on a thread of its own that waits for it.
 
+use super::decoder::Decoder;
 use crate::thread::{Bell, Joined};
-use crossbeam_channel::Sender;
-use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, poll, read};
-use rustix::event::{PollFd, PollFlags, poll as wait};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::Errno;
+use rustix::io::{Errno, read};
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -30,11 +30,19 @@ pub(crate) enum Key {
     BackTab,
 }
 
+/// How long the thread may take to end; it is left behind when it hangs in a read that nothing can end.
+const END_TIMEOUT: Duration = Duration::from_millis(500);
+/// Between the bytes of one key.
+const REST_TIMEOUT: Duration = Duration::from_millis(50);
+const READ_BYTES: usize = 256;
+
 /// Listening to the keyboard; dropping it ends the thread.
 pub(crate) struct Keys {
     stop: Arc<Bell>,
-    // Joined when dropped, which comes after `Drop` below has rung the bell.
-    _thread: Joined<()>,
+    /// Hangs up at the thread's end.
+    ended: Receiver<()>,
+    /// Always there until this is dropped.
+    thread: Option<Joined<()>>,
 }
 
 impl Keys {
@@ -46,14 +54,22 @@ impl Keys {
         let terminal = keyboard()?;
         let stop = Arc::new(Bell::new()?);
         let bell = Arc::clone(&stop);
-        let _thread = Joined::spawn("keys", move || listen(&terminal, &bell, &keys))?;
-        Ok(Keys { stop, _thread })
+        let (end, ended) = bounded(0);
+        let thread = Joined::spawn("keys", move || {
+            let _end = end;
+            listen(&terminal, &bell, &keys);
+        })?;
+        Ok(Keys { stop, ended, thread: Some(thread) })
     }
 }
 
 impl Drop for Keys {
     fn drop(&mut self) {
         self.stop.ring();
+        let has_ended = self.ended.recv_timeout(END_TIMEOUT) == Err(RecvTimeoutError::Disconnected);
+        if let Some(thread) = self.thread.take().filter(|_| !has_ended) {
+            thread.leave();
+        }
     }
 }
 
@@ -67,69 +83,28 @@ fn keyboard() -> io::Result<OwnedFd> {
 }
 
 fn listen(terminal: &OwnedFd, stop: &Bell, keys: &Sender<Key>) {
+    let mut decoder = Decoder::default();
     loop {
+        let rest = Timespec::try_from(REST_TIMEOUT).ok().filter(|_| decoder.is_within_a_key());
         let mut fds = [PollFd::new(stop, PollFlags::IN), PollFd::new(terminal, PollFlags::IN)];
-        match wait(&mut fds, None) {
+        match poll(&mut fds, rest.as_ref()) {
+            Ok(0) => decoder.nothing_follows(),
             Ok(_) if !fds[0].revents().is_empty() => return,
-            Ok(_) | Err(Errno::INTR) => {}
+            Ok(_) => {
+                let mut bytes = [0; READ_BYTES];
+                match read(terminal, &mut bytes) {
+                    // The terminal is gone, or somebody else's: signals are what is left.
+                    Ok(0) => return,
+                    Ok(count) => decoder.take(&bytes[..count]),
+                    Err(Errno::INTR | Errno::AGAIN) => {}
+                    Err(_) => return,
+                }
+            }
+            Err(Errno::INTR) => {}
             Err(_) => return,
         }
-        // The terminal may be gone: then there is nothing to read, and signals are what is left.
-        if fds[1].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
-            return;
+        for key in decoder.keys.drain(..) {
+            let _ = keys.try_send(key);
         }
-        loop {
-            match poll(Duration::ZERO) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(_) => return,
-            }
-            let Ok(event) = read() else { return };
-            if let Some(key) = key_of(&event) {
-                let _ = keys.try_send(key);
-            }
-        }
-    }
-}
-
-fn key_of(event: &Event) -> Option<Key> {
-    let Event::Key(KeyEvent { code, modifiers, kind, .. }) = event else { return None };
-    if *kind == KeyEventKind::Release {
-        return None;
-    }
-    Some(match code {
-        KeyCode::Char(char) if modifiers.contains(KeyModifiers::CONTROL) => Key::Ctrl(char.to_ascii_lowercase()),
-        KeyCode::Char(char) => Key::Char(*char),
-        KeyCode::Enter => Key::Enter,
-        KeyCode::Esc => Key::Escape,
-        KeyCode::Backspace => Key::Backspace,
-        KeyCode::Up => Key::Up,
-        KeyCode::Down => Key::Down,
-        KeyCode::Left => Key::Left,
-        KeyCode::Right => Key::Right,
-        KeyCode::PageUp => Key::PageUp,
-        KeyCode::PageDown => Key::PageDown,
-        KeyCode::Home => Key::Home,
-        KeyCode::End => Key::End,
-        KeyCode::Tab => Key::Tab,
-        KeyCode::BackTab => Key::BackTab,
-        _ => return None,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn presses_are_told_and_releases_are_not() {
-        let pressed = |code, modifiers| key_of(&Event::Key(KeyEvent::new(code, modifiers)));
-        assert_eq!(pressed(KeyCode::Char('C'), KeyModifiers::CONTROL), Some(Key::Ctrl('c')));
-        assert_eq!(pressed(KeyCode::Char('?'), KeyModifiers::SHIFT), Some(Key::Char('?')));
-        assert_eq!(pressed(KeyCode::F(1), KeyModifiers::NONE), None);
-        assert_eq!(key_of(&Event::Resize(1, 1)), None);
-        let mut released = KeyEvent::new(KeyCode::Tab, KeyModifiers::NONE);
-        released.kind = KeyEventKind::Release;
-        assert_eq!(key_of(&Event::Key(released)), None);
     }
 }

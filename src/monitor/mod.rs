@@ -4,6 +4,7 @@
 mod address;
 mod client;
 mod crew;
+mod decoder;
 mod describe;
 mod draw;
 mod error;
@@ -30,7 +31,7 @@ mod workflow;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use address::Address;
+pub(crate) use address::{Address, Find};
 pub(crate) use client::Token;
 pub(crate) use error::MonitorError;
 pub(crate) use glyphs::Glyphs;

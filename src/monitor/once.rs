@@ -4,7 +4,7 @@ use super::crew::Crew;
 use super::draw::paint;
 use super::error::MonitorError;
 use super::panel::{Link, Panel};
-use super::plain::Sink;
+use super::plain::{Sink, unknown};
 use super::settings::{Kind, Settings};
 use super::state::{Msg, State, update};
 use super::tell::{Continuity, Tell, Told, Why};
@@ -108,12 +108,19 @@ impl Look {
         if let Some(place) = self.seen.get_mut(panel) {
             *place = seen.or(place.take());
         }
+        let known = if let Tell::Unknown { known } = &told.tell { Some(unknown(known, false)) } else { None };
         update(&mut self.state, told.at, Msg::Told(Box::new(told)));
+        // Nobody waits here for it to come.
+        if let (Some(panel), Some(known)) = (self.state.panels.get_mut(panel), known) {
+            panel.unknown = Some(known);
+        }
     }
 
     fn unreachable(&self) -> Looked {
         let lost = |panel: &Panel| match &panel.link {
             Link::Lost { lost, .. } => Some(lost.why.clone()),
+            // It may be waiting for us to say who we are.
+            Link::Ungreeted => Some(Why::WantsToken("it does not greet us".to_owned())),
             _ => None,
         };
         let url = self.state.panels.first().map_or_else(String::new, |panel| panel.url.clone());

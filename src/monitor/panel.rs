@@ -94,6 +94,7 @@ impl Panel {
     pub(crate) fn hear(&mut self, now: Now, tell: &Tell) {
         match tell {
             Tell::Connecting { attempt } => self.link = Link::Connecting { attempt: *attempt },
+            Tell::Found { address } => self.url = safe(&address.to_string(), NAME_CHARS_MAX),
             Tell::NoWelcome => self.link = Link::Ungreeted,
             Tell::Welcomed => self.link = Link::Greeted,
             Tell::Subscribed(continuity) => {
@@ -116,7 +117,7 @@ impl Panel {
             }
             Tell::Unknown { known } => {
                 self.count(now);
-                self.unknown = Some(unknown(known));
+                self.unknown = Some(unknown(known, true));
             }
             Tell::Refused { .. } => self.count(now),
             Tell::Junk => {

@@ -120,6 +120,8 @@ fn status_words(data: &Map<String, Value>) -> String {
         name(data, "current_stage").map(|stage| format!("at {stage}")),
         number("stages_completed", "stages done").filter(|_| data.contains_key("total_stages")),
         number("total_stages", "in all"),
+        data.get("held").and_then(Value::as_bool).filter(|held| *held).map(|_| "held".to_owned()),
+        name(data, "degraded").map(|why| format!("the daemon cannot write: {why}")),
     ];
     words.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
@@ -134,7 +136,7 @@ pub(crate) fn sentence(tell: &Tell) -> Option<String> {
             "the server does not greet us; if it wants a token, give it with --token-file FILE or CLAUDE_COMMS_TOKEN"
                 .to_owned()
         }
-        Tell::Unknown { known } => unknown(known),
+        Tell::Unknown { known } => unknown(known, true),
         Tell::Refused { code, message } => {
             format!("the server refused: {}, {}", safe(message, SENTENCE_CHARS_MAX), safe(code, NAME_CHARS_MAX))
         }
@@ -143,15 +145,18 @@ pub(crate) fn sentence(tell: &Tell) -> Option<String> {
             let why = safe(&lost.why.to_string(), SENTENCE_CHARS_MAX);
             format!("{why}; attempt {} in {:.1} s", lost.attempt, lost.retry_in.as_secs_f64())
         }
+        Tell::Found { address } => format!("the server is at {}", safe(&address.to_string(), NAME_CHARS_MAX)),
         Tell::Connecting { .. } | Tell::Welcomed | Tell::Event { .. } | Tell::Status(_) => return None,
         Tell::Ended | Tell::Died => return None,
     })
 }
 
-pub(crate) fn unknown(known: &[String]) -> String {
+/// `is_awaited`, unless this is all that is looked.
+pub(crate) fn unknown(known: &[String], is_awaited: bool) -> String {
     let names: Vec<String> = known.iter().map(|name| safe(name, NAME_CHARS_MAX)).collect();
     let those = if names.is_empty() { String::new() } else { format!("; those that it knows: {}", names.join(", ")) };
-    format!("the server knows none of this name, and is waited for{those}")
+    let wait = if is_awaited { ", and is waited for" } else { "" };
+    format!("the server knows none of this name{wait}{those}")
 }
 
 /// The same for a program: one object.
@@ -184,6 +189,7 @@ fn document(panel: &str, told: &Told) -> Option<Value> {
         Tell::Refused { code, message } => Some(about("refused", json!({ "code": code, "message": message }))),
         Tell::Junk => Some(about("junk", json!({}))),
         Tell::Connecting { attempt } => connection("connecting", json!({ "attempt": attempt })),
+        Tell::Found { address } => connection("found", json!({ "url": address.to_string() })),
         Tell::NoWelcome => connection("no_welcome", json!({})),
         Tell::Subscribed(continuity) => {
             connection("connected", json!({ "complete": *continuity != Continuity::Broken }))

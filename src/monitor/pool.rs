@@ -2,7 +2,7 @@
 
 use super::describe::Level;
 use super::frame::Frame;
-use super::text::{count, name};
+use super::text::{SENTENCE_CHARS_MAX, count, name, safe};
 use super::workers::Workers;
 use crate::clock::{Now, Tick};
 use serde_json::{Map, Value};
@@ -16,6 +16,10 @@ pub(crate) struct PoolPicture {
     pub(crate) idle: Option<u64>,
     pub(crate) completed: Option<u64>,
     pub(crate) failed: Option<u64>,
+    /// Nothing is given to its workers for now, since too much has failed.
+    pub(crate) is_held: bool,
+    /// Why its daemon cannot write.
+    pub(crate) degraded: Option<String>,
     pub(crate) workers: Workers,
     pub(crate) seen: Seen,
 }
@@ -33,6 +37,8 @@ impl PoolPicture {
     /// An answer to how it is.
     pub(crate) fn take(&mut self, data: &Map<String, Value>, now: Now) {
         self.figures(data);
+        self.is_held = data.get("held").and_then(Value::as_bool).unwrap_or(false);
+        self.degraded = data.get("degraded").and_then(Value::as_str).map(|why| safe(why, SENTENCE_CHARS_MAX));
         if let Some(workers) = data.get("workers") {
             self.workers.replace(workers, now);
         }

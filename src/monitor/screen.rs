@@ -47,7 +47,9 @@ pub(crate) fn run(settings: &Settings, clock: &Arc<dyn Clock>, outside: &Outside
     let mut screen = Screen { terminal, state: State::new(settings, clock.now()), drawn: None, clock, owner };
     let shown = screen.show(&crew, &keys, outside);
     drop(listening);
-    // It shows the cursor, for which the terminal must still be ours.
+    // It shows the cursor, for which the terminal must still be ours. One that is gone is found out here: the screen's own
+    // end would complain on a standard error that may be gone with it.
+    let _ = screen.terminal.show_cursor();
     drop(screen);
     // The person sees the shell again while leave is taken.
     drop(taken);

@@ -1,6 +1,6 @@
 //! What a monitor shows, and of which servers.
 
-use super::address::Address;
+use super::address::{Address, Find};
 use super::client::{Timing, Token};
 use super::glyphs::Glyphs;
 use super::talk::Question;
@@ -15,10 +15,12 @@ pub(crate) enum Kind {
     Dashboard,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct PanelSettings {
     pub(crate) name: String,
     pub(crate) address: Address,
+    /// Where nobody has said where the server is.
+    pub(crate) find: Option<Find>,
     pub(crate) channel: String,
 }
 
@@ -41,12 +43,12 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn pool(id: String, address: Address, look: Look) -> Settings {
-        let panel = PanelSettings { name: "pool".to_owned(), address, channel: format!("pool:{id}") };
+        let panel = PanelSettings::new("pool", address, Some(format!("pool:{id}")));
         Settings::new(Kind::Pool(id), vec![panel], look)
     }
 
     pub(crate) fn workflow(id: String, address: Address, look: Look) -> Settings {
-        let panel = PanelSettings { name: "workflow".to_owned(), address, channel: format!("workflow:{id}") };
+        let panel = PanelSettings::new("workflow", address, Some(format!("workflow:{id}")));
         Settings::new(Kind::Workflow(id), vec![panel], look)
     }
 
@@ -70,6 +72,7 @@ impl Settings {
 
 impl PanelSettings {
     pub(crate) fn new(name: &str, address: Address, channel: Option<String>) -> PanelSettings {
-        PanelSettings { name: name.to_owned(), address, channel: channel.unwrap_or_else(|| GLOBAL.to_owned()) }
+        let channel = channel.unwrap_or_else(|| GLOBAL.to_owned());
+        PanelSettings { name: name.to_owned(), address, find: None, channel }
     }
 }

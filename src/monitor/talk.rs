@@ -156,6 +156,11 @@ impl Talk {
         Some(request(question.event(), &question.data(), "status"))
     }
 
+    /// After a while in which nothing was told: not all that changes is told by events.
+    pub(crate) fn ask_again(&mut self) -> Option<Value> {
+        if self.is_asked { None } else { self.ask() }
+    }
+
     fn subscription(&mut self, frame: &Frame) -> Heard {
         let seq = frame.data.get("seq").and_then(Value::as_u64);
         if self.subscribed {
@@ -187,7 +192,9 @@ impl Talk {
         let was_kept = frame.seq.is_some_and(|seq| self.kept_until.is_some_and(|until| seq <= until));
         let is_live = !was_kept && !frame.is_snapshot();
         let changes = match self.question {
-            Some(Question::Pool(_)) => matches!(frame.event.as_str(), "pool.spawned" | "pool.closed"),
+            Some(Question::Pool(_)) => {
+                matches!(frame.event.as_str(), "pool.spawned" | "pool.closed" | "pool.breaker_changed")
+            }
             // Which stages run now is not said by the end of another.
             Some(Question::Workflow(_)) => frame.event.starts_with("workflow."),
             None => false,
@@ -282,6 +289,18 @@ mod tests {
         let refused = said(&mut talk, "error", "get_workflow_status", json!({}));
         assert!(refused.is_empty());
         assert_eq!(said(&mut talk, "event", "workflow.started", json!({})), ["get_workflow_status"]);
+    }
+
+    #[test]
+    fn a_pool_is_asked_about_when_it_may_be_held_and_after_a_silence() {
+        let mut talk = Talk::new("pool:p".to_owned(), Some(Question::Pool("p".to_owned())));
+        talk.begin(None);
+        assert_eq!(said(&mut talk, "event", WELCOME, json!({})), ["subscribe", "get_pool_status"]);
+        assert_eq!(talk.ask_again(), None);
+        said(&mut talk, "response", "get_pool_status", json!({"status": "running"}));
+        assert_eq!(said(&mut talk, "event", "pool.breaker_changed", json!({})), ["get_pool_status"]);
+        said(&mut talk, "response", "get_pool_status", json!({"status": "running"}));
+        assert_eq!(talk.ask_again().unwrap()["event"], "get_pool_status");
     }
 
     #[test]

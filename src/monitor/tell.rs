@@ -1,5 +1,6 @@
 //! What a client tells of its server, in the order in which it happened.
 
+use super::address::Address;
 use super::frame::Frame;
 use crate::clock::Now;
 use serde_json::{Map, Value};
@@ -18,6 +19,10 @@ pub(crate) enum Tell {
     /// For the so-manieth time since it was last connected; the first is 1.
     Connecting {
         attempt: u32,
+    },
+    /// The server is somewhere else than was thought.
+    Found {
+        address: Address,
     },
     /// Connected, but nothing comes: it may wait for a token.
     NoWelcome,

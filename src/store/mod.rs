@@ -72,6 +72,8 @@ pub enum StoreError {
     Full,
     #[error("the database is read-only: {0}")]
     ReadOnly(String),
+    #[error("the database cannot be opened: {0}")]
+    Closed(String),
     #[error("the database is damaged ({0}); restore a backup, or move the file away and start anew")]
     Corrupt(String),
     #[error("the database has version {found}, this program knows up to {known}; use a newer claude-comms")]
@@ -101,8 +103,11 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
             Some(ErrorCode::ConstraintViolation) => StoreError::Refused(error.to_string()),
             Some(ErrorCode::DiskFull) => StoreError::Full,
-            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-                StoreError::ReadOnly(error.to_string())
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::ReadOnly(error.to_string()),
+            // Without the path that may follow: this is told to whoever looks on as well.
+            Some(ErrorCode::CannotOpen) => {
+                let text = error.to_string();
+                StoreError::Closed(text.split(": /").next().unwrap_or_default().to_owned())
             }
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(error.to_string()),
             _ => StoreError::Other(error.to_string()),

@@ -67,7 +67,13 @@ impl Desk {
 
     fn pool_status(&self, text: &str) -> Result<Value, Refusal> {
         match self.ask(Command::ShowPool { id: pool_id(text) }) {
-            Ok(Reply::Pool(view)) => Ok(pool_shown(text, &view)),
+            Ok(Reply::Pool(view)) => {
+                let mut shown = pool_shown(text, &view);
+                if let Reply::Status { hub, .. } = self.ask(Command::Status)? {
+                    shown["degraded"] = json!(hub.degraded);
+                }
+                Ok(shown)
+            }
             Ok(other) => Err(unexpected(&other)),
             Err(refusal) if refusal.code == Code::NotFound => {
                 let pools = self.pools()?;

@@ -79,6 +79,8 @@ impl Batch {
 pub(super) struct Batches {
     feed: Arc<Feed>,
     interests: HashSet<Rc<Interest>>,
+    /// Interests that were let go, and that this turn may still need.
+    leaving: Vec<Rc<Interest>>,
     pages: HashMap<u64, Option<Rc<[StoredEvent]>>>,
     /// By the interest's address, which is told apart without looking at its filters: equal ones are one.
     batches: HashMap<(*const Interest, u64), Made>,
@@ -93,7 +95,7 @@ struct Made {
 
 impl Batches {
     pub(super) fn new(feed: Arc<Feed>) -> Batches {
-        Batches { feed, interests: HashSet::new(), pages: HashMap::new(), batches: HashMap::new() }
+        Batches { feed, interests: HashSet::new(), leaving: Vec::new(), pages: HashMap::new(), batches: HashMap::new() }
     }
 
     /// The same interest for all who want the same.
@@ -105,6 +107,16 @@ impl Batches {
         let new = Rc::new(interest);
         self.interests.insert(Rc::clone(&new));
         new
+    }
+
+    /// Somebody wants something else from here on.
+    pub(super) fn let_go(&mut self, interest: Rc<Interest>) {
+        // Another than our own and this one has it: it may be what this turn has put together.
+        if Rc::strong_count(&interest) > 2 {
+            self.leaving.push(interest);
+        } else {
+            self.interests.remove(&interest);
+        }
     }
 
     /// What follows `from`; `None` when that has left the memory.
@@ -129,6 +141,11 @@ impl Batches {
     pub(super) fn forget(&mut self) {
         self.pages.clear();
         self.batches.clear();
+        for interest in std::mem::take(&mut self.leaving) {
+            if Rc::strong_count(&interest) <= 2 {
+                self.interests.remove(&interest);
+            }
+        }
     }
 
     /// Interests that nobody has any more are let go.
@@ -174,6 +191,28 @@ mod tests {
         drop((one, other));
         batches.tidy();
         assert!(batches.interests.is_empty());
+    }
+
+    #[test]
+    fn an_interest_that_nobody_has_any_more_is_let_go_though_all_connections_stay() {
+        let feed = Arc::new(Feed::new("e".into(), 0));
+        feed.publish(vec![event(1, "a:b")]);
+        let mut batches = Batches::new(feed);
+        let filters = |name: &str| vec![Filter::new(vec![name.into()], Vec::new()).unwrap()];
+        let other = batches.interest(filters("a:*"));
+        let mut mine = batches.interest(filters("b:0"));
+        for number in 1..100 {
+            // That it was told from in this turn keeps it until the turn is over.
+            batches.batch(&mine, 0);
+            let new = batches.interest(filters(&format!("b:{}", number % 50)));
+            batches.let_go(std::mem::replace(&mut mine, new));
+            batches.forget();
+            assert_eq!(batches.interests.len(), 2);
+        }
+        let shared = batches.interest(filters("a:*"));
+        batches.let_go(shared);
+        batches.forget();
+        assert!(Rc::ptr_eq(&other, &batches.interest(filters("a:*"))));
     }
 
     #[test]

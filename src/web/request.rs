@@ -4,7 +4,6 @@ use super::query::{Query, text};
 use crate::feed::Filter;
 use crate::model::event::{Publication, Severity};
 use crate::model::limits::PUBLISHED_BYTES_MAX;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -64,36 +63,31 @@ impl Fault {
 }
 
 /// Keys that are not known are nobody's mistake: clients of other servers send more.
-#[derive(Deserialize)]
-struct Message {
-    r#type: String,
-    #[serde(default)]
-    event: Option<String>,
-    #[serde(default)]
-    data: Option<Value>,
-    #[serde(default)]
-    id: Value,
-    #[serde(default)]
-    correlation_id: Value,
-}
-
 pub(super) fn parse(text: &[u8]) -> Result<Inbound, Fault> {
-    let message: Message = serde_json::from_slice(text)
-        .map_err(|error| Fault::new("DECODE_ERROR", format!("this is no message: {error}")))?;
-    let data = match message.data {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(data)) => data,
-        Some(_) => return Err(Fault::new("DECODE_ERROR", "data must be an object")),
+    let decode_error = |sentence: String| Fault::new("DECODE_ERROR", sentence);
+    let message = match serde_json::from_slice(text) {
+        Ok(Value::Object(message)) => message,
+        Ok(_) => return Err(decode_error("a message must be a JSON object, with type, event and data".to_owned())),
+        Err(error) => return Err(decode_error(format!("a message must be JSON: {error}"))),
     };
-    let correlation = [message.correlation_id, message.id].into_iter().find(is_id).unwrap_or(Value::Null);
+    let get = |key: &str| message.get(key).unwrap_or(&Value::Null);
+    let correlation = [get("correlation_id"), get("id")].into_iter().find(|value| is_id(value)).unwrap_or(&Value::Null);
+    let (kind, named) = (get("type").as_str(), get("event").as_str());
     // The type alone says it where it is more than `request`; an event named `subscribe` is a request that was mislabelled.
-    let event = match (message.r#type.as_str(), message.event) {
-        (word @ ("subscribe" | "unsubscribe" | "ping" | "ack"), _) => word.to_owned(),
-        ("request" | "event", Some(event)) => event,
-        (other, _) => other.to_owned(),
+    let event = match (kind, named) {
+        (Some(word @ ("subscribe" | "unsubscribe" | "ping" | "ack")), _) => word,
+        (Some("request" | "event"), Some(event)) => event,
+        (other, _) => other.unwrap_or_default(),
     };
-    let request = request(&event, &data);
-    Ok(Inbound { correlation, event, request })
+    let no_data = Map::new();
+    let request = match (kind, get("data")) {
+        (None, _) => Err(decode_error("type must be text, like request".to_owned())),
+        _ if named.is_none() && !get("event").is_null() => Err(decode_error("event must be text".to_owned())),
+        (_, Value::Null) => request(event, &no_data),
+        (_, Value::Object(data)) => request(event, data),
+        _ => Err(decode_error("data must be an object".to_owned())),
+    };
+    Ok(Inbound { correlation: correlation.clone(), event: event.to_owned(), request })
 }
 
 /// Longest id of a request that is sent back.
@@ -144,14 +138,17 @@ fn subscribe(data: &Map<String, Value>) -> Result<Subscribe, Fault> {
     let channels = channels(data)?;
     let events = match data.get("events") {
         None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>(),
+        Some(Value::Array(names)) if names.iter().all(Value::is_string) => {
+            names.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
+        }
         Some(_) => return Err(Fault::new("DECODE_ERROR", "data.events must be an array of names")),
     };
     let events: Arc<[String]> = events.into();
-    let least = match data.get("min_severity").and_then(Value::as_str) {
-        None => None,
+    let least = match data.get("min_severity") {
+        None | Some(Value::Null) => None,
         Some(word) => Some(
-            Severity::parse(word)
+            word.as_str()
+                .and_then(Severity::parse)
                 .ok_or_else(|| Fault::new("DECODE_ERROR", "data.min_severity must be info, warning or error"))?,
         ),
     };
@@ -163,15 +160,22 @@ fn subscribe(data: &Map<String, Value>) -> Result<Subscribe, Fault> {
             None => filter,
         })
     };
-    let flag = |key: &str| data.get(key).and_then(Value::as_bool).unwrap_or(false);
     Ok(Subscribe {
         filters: channels.iter().map(filter).collect::<Result<_, _>>()?,
         channels,
         since: since(data)?,
         period_micros: period(data)?,
-        strict: flag("strict"),
-        snapshot: flag("snapshot"),
+        strict: flag(data, "strict")?,
+        snapshot: flag(data, "snapshot")?,
     })
+}
+
+fn flag(data: &Map<String, Value>, key: &str) -> Result<bool, Fault> {
+    match data.get(key) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(is)) => Ok(*is),
+        Some(_) => Err(Fault::new("DECODE_ERROR", format!("data.{key} must be true or false"))),
+    }
 }
 
 fn since(data: &Map<String, Value>) -> Result<Option<(String, u64)>, Fault> {
@@ -250,6 +254,14 @@ mod tests {
     }
 
     #[test]
+    fn a_mistake_is_told_to_whoever_made_it_in_words_of_the_protocol() {
+        let inbound = parse(br#"{"type":"request","event":"get_pool_status","data":7,"id":"q"}"#).unwrap();
+        assert_eq!((inbound.correlation, &*inbound.event), (json!("q"), "get_pool_status"));
+        let fault = parse(b"[]").unwrap_err();
+        assert_eq!(fault.message, "a message must be a JSON object, with type, event and data");
+    }
+
+    #[test]
     fn every_mistake_has_a_code() {
         for (text, code) in [
             ("", "DECODE_ERROR"),
@@ -264,6 +276,13 @@ mod tests {
             (r#"{"type":"subscribe","data":{"channel":"*","since":4}}"#, "DECODE_ERROR"),
             (r#"{"type":"subscribe","data":{"channel":"*","max_rate_hz":-1}}"#, "DECODE_ERROR"),
             (r#"{"type":"subscribe","data":{"channel":"*","min_severity":"loud"}}"#, "DECODE_ERROR"),
+            (r#"{"type":"subscribe","data":{"channel":"*","min_severity":5}}"#, "DECODE_ERROR"),
+            (r#"{"type":"subscribe","data":{"channel":"*","events":[1,2]}}"#, "DECODE_ERROR"),
+            (r#"{"type":"subscribe","data":{"channel":"*","strict":"yes"}}"#, "DECODE_ERROR"),
+            (r#"{"type":"subscribe","data":{"channel":"*","snapshot":1}}"#, "DECODE_ERROR"),
+            (r#"["subscribe","subscribe",{"channel":"*"},"1",null]"#, "DECODE_ERROR"),
+            (r#"{"type":7}"#, "DECODE_ERROR"),
+            (r#"{"type":"request","event":7}"#, "DECODE_ERROR"),
             (r#"{"type":"request","event":"get_pool_status","data":{}}"#, "DECODE_ERROR"),
             (r#"{"type":"request","event":"publish","data":{"channel":"pool:p","event":"x"}}"#, "INVALID_CHANNEL"),
             (r#"{"type":"request","event":"publish","data":{"channel":"a:b","event":"x","data":[]}}"#, "DECODE_ERROR"),

@@ -28,6 +28,9 @@ pub(super) fn route(head: &Head, peer: IpAddr, settings: &Settings) -> Route {
     if let Some(response) = turned_away(head, settings) {
         return Route::Answer(response);
     }
+    if shows_a_wrong_token(head, settings) {
+        return Route::Answer(unauthorized("the token is wrong; claude-comms config token prints it"));
+    }
     if head.is_upgrade() {
         return upgrade(head);
     }
@@ -63,8 +66,17 @@ fn message(head: &Head, rights: Rights) -> Route {
     }
 }
 
+/// Whoever shows one means to be somebody, and is not to be taken for anybody. Agents may have one for another server.
+fn shows_a_wrong_token(head: &Head, settings: &Settings) -> bool {
+    let is_open = settings.open_to_agents && head.path == "/mcp";
+    !is_open && head.bearer().is_some_and(|token| settings.tokens.rights(token).is_none())
+}
+
 fn no_token() -> Response {
-    let sentence = "this needs a token: Authorization: Bearer TOKEN, as claude-comms config token prints it";
+    unauthorized("this needs a token: Authorization: Bearer TOKEN, as claude-comms config token prints it")
+}
+
+fn unauthorized(sentence: &str) -> Response {
     Response::sentence(401, sentence).with("WWW-Authenticate", "Bearer")
 }
 
@@ -170,6 +182,10 @@ mod tests {
             (with("read"), [10, 0, 0, 7], true, "metrics"),
             (with("full"), [127, 0, 0, 1], true, "metrics"),
             (with("wrong"), [127, 0, 0, 1], true, "401"),
+            (with("wrong"), [127, 0, 0, 1], false, "401"),
+            (with("wrong").replace("/metrics", "/healthz"), [127, 0, 0, 1], false, "401"),
+            (format!("{}; {HANDSHAKE}", with("wrong")), [127, 0, 0, 1], false, "401"),
+            (format!("{}; {HANDSHAKE}", with("read")), [127, 0, 0, 1], false, "upgrade"),
         ] {
             assert_eq!(ask(&request, peer, require_auth), outcome, "{request} {peer:?}");
         }

@@ -13,9 +13,8 @@ use super::token::Rights;
 use super::wire::Wire;
 use super::work::{Done, Job};
 use crate::clock::Tick;
-use following::{CatchUp, Subscription};
+use following::Subscription;
 use serde_json::{Value, json};
-use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -31,8 +30,6 @@ const READ_BYTES: usize = 512;
 /// Messages, and bytes, that are taken from a connection before others have their turn.
 const MESSAGES_A_TURN_MAX: usize = 64;
 const READ_A_TURN_BYTES_MAX: usize = 16 << 10;
-/// Late subscriptions that are caught up with one after the other, before another is heard of.
-const CATCHING_UP_MAX: usize = 64;
 /// How long a peer has to take its leave.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Wrong tokens before a connection is closed.
@@ -77,7 +74,6 @@ pub(super) struct Session {
     subscriptions: Vec<Subscription>,
     interest: Option<Rc<Interest>>,
     seq: u64,
-    catching_up: VecDeque<CatchUp>,
     awaited: Option<Awaited>,
     allowance: Allowance,
     wrong_tokens: u32,
@@ -111,7 +107,6 @@ impl Session {
             subscriptions: Vec::new(),
             interest: None,
             seq: shared.last_seq,
-            catching_up: VecDeque::new(),
             awaited: None,
             allowance: Allowance::new(settings.requests_per_second, settings.requests_burst, now),
             wrong_tokens: 0,
@@ -178,7 +173,7 @@ impl Session {
 
     /// While something is being found out for it, or it does not take what it is told, nothing more is taken from it.
     fn is_busy(&self) -> bool {
-        self.awaited.is_some() || self.outbox.is_full() || self.catching_up.len() >= CATCHING_UP_MAX
+        self.awaited.is_some() || self.outbox.is_full()
     }
 
     /// Reads what has come and writes what can go; events only when it is `time` for them.
@@ -291,7 +286,10 @@ impl Session {
         }
         if let Err(wait) = self.allowance.take(shared.now.tick) {
             let sentence = format!("Rate limit exceeded. Retry after {:.3} seconds.", wait.as_secs_f64());
-            return self.say_error("", &Value::Null, &Fault::new("RATE_LIMIT_EXCEEDED", sentence), shared);
+            // What it was is known for the answer's sake; it is not done.
+            let (event, correlation) =
+                parse(text).map_or_else(|_| Default::default(), |inbound| (inbound.event, inbound.correlation));
+            return self.say_error(&event, &correlation, &Fault::new("RATE_LIMIT_EXCEEDED", sentence), shared);
         }
         match parse(text) {
             Ok(inbound) => match inbound.request {

@@ -293,6 +293,68 @@ fn an_export_is_gone_on_with_and_has_every_event_once() {
 }
 
 #[test]
+fn an_export_does_not_go_back_behind_what_its_file_has() {
+    let daemon = Daemon::start();
+    let file = daemon.path("events.jsonl");
+    (0..3).for_each(|_| drop(daemon.run(&["event", "publish", "notes:mine", "note.taken"]).good()));
+    daemon.run(&["event", "export", &file]).good();
+    let before = fs::read_to_string(&file).unwrap();
+    let refused = daemon.run(&["event", "export", &file, "--since", "1"]).bad(2);
+    assert!(refused.contains("leave out --since"), "{refused}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
+    let last = daemon.status()["seq"].to_string();
+    daemon.run(&["event", "publish", "notes:mine", "note.taken"]).good();
+    daemon.run(&["event", "export", &file, "--since", &last]).good();
+    assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), before.lines().count() + 1);
+}
+
+#[test]
+fn a_reader_of_an_export_that_goes_away_is_no_failure_of_the_disk() {
+    let daemon = Daemon::start();
+    let publish = |_| {
+        drop(
+            daemon
+                .run(&["event", "publish", "notes:mine", "x", &format!(r#"{{"a":"{}"}}"#, "x".repeat(16_000))])
+                .good(),
+        )
+    };
+    (0..8).for_each(publish);
+    let mut child = daemon.command(&["event", "export", "-"]);
+    let mut child = child.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(141), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn who_follows_is_told_whether_the_end_was_one_in_order() {
+    let mut daemon = Daemon::start();
+    let file = daemon.path("events.jsonl");
+    let follow = |daemon: &Daemon| {
+        let mut both =
+            [&["event", "tail"][..], &["event", "export", &file, "--follow"]].map(|words| daemon.spawn(words));
+        wait_until("both to follow", || {
+            daemon.run(&["event", "publish", "notes:mine", "note.taken"]).good();
+            both[0].so_far().contains("note.taken")
+                && fs::read_to_string(&file).is_ok_and(|text| text.contains("note.taken"))
+        });
+        assert!(both.iter_mut().all(|running| !running.has_ended()));
+        both
+    };
+    let both = follow(&daemon);
+    daemon.kill9();
+    for running in both {
+        assert!(running.wait().bad(3).contains("went away without a word"));
+    }
+    daemon.restart();
+    let both = follow(&daemon);
+    daemon.run(&["poll", "stop"]).good();
+    for running in both {
+        running.wait().good();
+    }
+}
+
+#[test]
 fn the_demo_leaves_nothing_behind() {
     let scratch = tempfile::tempdir().unwrap();
     let ran = spawn(command(&["demo"]).env("TMPDIR", scratch.path()), b"").wait();

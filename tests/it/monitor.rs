@@ -167,6 +167,68 @@ fn a_screen_is_left_by_a_signal_and_by_control_c() {
 }
 
 #[test]
+fn a_daemon_that_is_down_is_looked_for_where_it_is_configured_at_each_attempt() {
+    let daemon = Daemon::none();
+    let [first, second] = [Server::bind(), Server::bind()];
+    let configure =
+        |server: &Server| daemon.configure(&format!("[daemon]\nlisten = \"127.0.0.1:{}\"\n", server.port()));
+    configure(&first);
+    let mut running = daemon.spawn(&["monitor", "pool", "local", "--json"]);
+    let peer = first.serve(0, &pool());
+    running.wait_for_output("\"running\"");
+    configure(&second);
+    peer.cut();
+    drop(first);
+    let mut peer = second.serve(0, &pool());
+    running.wait_for_output(&format!("ws://127.0.0.1:{}", second.port()));
+    leaves_with_1000(running, &mut [peer]);
+}
+
+/// A screen that was given another size while a key was under way.
+fn resized(daemon: &Daemon, server: &Server) -> (Pty, std::process::Child, Peer) {
+    let mut pty = Pty::open(80, 24);
+    let mut child = pty.spawn(&mut daemon.command(&["monitor", "pool", "local", "--url", &url(server)]));
+    let peer = server.serve(0, &pool());
+    pty.wait_for("running");
+    pty.press("?");
+    pty.wait_for("q, Ctrl-C");
+    pty.resize(100, 30);
+    kill_process(pid_of(child.id()), Signal::WINCH).unwrap();
+    pty.wait_for("\x1b[30;1H");
+    assert!(child.try_wait().unwrap().is_none());
+    (pty, child, peer)
+}
+
+#[test]
+fn the_first_key_after_a_resize_is_heard() {
+    let (daemon, server) = (Daemon::none(), Server::bind());
+    let (mut pty, mut child, mut peer) = resized(&daemon, &server);
+    pty.press("q");
+    assert_eq!(peer.hear_close(), 1000);
+    assert_eq!(pty.wait(&mut child), Some(0));
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_the_monitor() {
+    let daemon = Daemon::none();
+    for (key, hangs_up) in [("", false), ("j", false), ("j", true)] {
+        let server = Server::bind();
+        let (pty, mut child, _peer) = resized(&daemon, &server);
+        if !key.is_empty() {
+            pty.press(key);
+        }
+        drop(pty);
+        if hangs_up {
+            kill_process(pid_of(child.id()), Signal::HUP).unwrap();
+        }
+        let ended = ends_within(child.id(), Duration::from_secs(10));
+        let _ = child.kill();
+        let code = child.wait().unwrap().code();
+        assert!(ended && matches!(code, Some(0 | 1)), "{key:?} {hangs_up}: {code:?}");
+    }
+}
+
+#[test]
 fn a_terminal_that_takes_nothing_holds_nobody() {
     let daemon = Daemon::none();
     let server = Server::bind();
@@ -212,7 +274,23 @@ fn one_picture_is_printed_for_scripts() {
     let mut peer = server.serve(0, &json!({"pool_id": "local", "status": "not_found", "known": ["other"]}));
     assert_eq!(peer.hear_close(), 1000);
     let ran = running.wait();
-    assert!(ran.code == 5 && ran.stdout.contains("those that it knows:\nother\n"), "{ran:?}");
+    assert!(ran.code == 5 && ran.stdout.contains("those that it knows: other\n"), "{ran:?}");
+    assert!(!ran.stdout.contains("waited for"), "{ran:?}");
+
+    // What no event tells: nothing is given to its workers, and nothing can be written.
+    let running = once(&[]);
+    let mut odd = pool();
+    (odd["held"], odd["degraded"]) = (json!(true), json!("the disk is full"));
+    let mut peer = server.serve(0, &odd);
+    assert_eq!(peer.hear_close(), 1000);
+    let picture = running.wait().good();
+    assert!(picture.contains("held, too much has failed"), "{picture}");
+    assert!(picture.contains("the daemon cannot write: the disk is full"), "{picture}");
+
+    // One that waits for a token says nothing by itself.
+    let running = once(&[]);
+    let _peer = server.accept();
+    assert!(running.wait().bad(4).contains("give it with --token-file FILE or CLAUDE_COMMS_TOKEN"));
 
     // It is somebody, but no server of ours.
     let running = once(&[]);
@@ -235,6 +313,7 @@ fn what_cannot_be_watched_is_refused_at_once() {
         let said = daemon.run(&[&["monitor", "pool", "local"][..], arguments].concat()).bad(2);
         assert!(said.contains(expected) && said.lines().count() == 1, "{said}");
     }
+    assert!(daemon.run(&["monitor", "pool", ""]).bad(2).contains("ID is empty"));
     let said = daemon.run(&["monitor", "dashboard", "--service", "x=wss://h"]).bad(2);
     assert!(said.contains("wss:// is not supported"), "{said}");
 }

@@ -58,6 +58,13 @@ fn what_happens_is_seen_filtered_and_held() {
     browser.run(&type_into("filter-text", ""));
     browser.run(&type_into("filter-channel", "pool:*"));
     browser.until(&format!("!{}", has("#history tbody tr", "note.taken")));
+    // A whole channel is that one, and not one whose name goes on.
+    browser.run(&type_into("filter-channel", "notes:min"));
+    browser.until("document.querySelectorAll('#history tbody tr').length === 0");
+    for channel in ["notes:mine", "notes", "notes:", "notes:m*"] {
+        browser.run(&type_into("filter-channel", channel));
+        browser.until("document.querySelectorAll('#history tbody tr').length === 1");
+    }
     browser.run(&type_into("filter-channel", ""));
     browser.run(&type_into("filter-severity", "warning"));
     browser.until(&has("#history tbody tr", "note.taken"));
@@ -73,6 +80,74 @@ fn what_happens_is_seen_filtered_and_held() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
     let asked = browser.addresses();
     assert!(asked.iter().all(|url| url.contains(&format!("//{address}/")) || url == "data:,"), "{asked:?}");
+}
+
+/// The next request of that name is refused, as by a daemon that is busy.
+fn refuse_next(request: &str) -> String {
+    format!(
+        "{{ const real = ask; ask = (event, data, then) => {{ if (event !== '{request}') return real(event, data, then); \
+         ask = real; then({{ type: 'error', error_message: 'too much at once' }}); return true; }}; }}"
+    )
+}
+
+#[test]
+fn what_is_refused_once_is_asked_for_again() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (daemon, address) = start(AGENT);
+    browser.go(&format!("http://{address}/"));
+    browser.until("document.body.classList.contains('live')");
+    browser.run(&format!("{} state.phase = 'connecting'; follow(state)", refuse_next("subscribe")));
+    browser.until(&has("#notice", "too much at once"));
+    browser.until("document.body.classList.contains('live') && document.getElementById('notice').hidden");
+    browser.run(&refuse_next("list_pools"));
+    daemon.run(&["pool", "create", "echo", "--executor", "echo"]).good();
+    browser.until(&has(".pool", "echo"));
+    browser.until("document.getElementById('notice').hidden");
+}
+
+#[test]
+fn a_daemon_that_cannot_write_is_shown_as_such() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (_daemon, address) = start(AGENT);
+    browser.go(&format!("http://{address}/"));
+    browser.until("document.body.classList.contains('live') && state.healthAt > 0");
+    assert_eq!(browser.run("document.getElementById('degraded').hidden"), true);
+    for (answer, shown) in [("'the disk is full'", true), ("null", false)] {
+        browser.run(&format!(
+            "fetch = async () => ({{ json: async () => ({{ degraded: {answer} }}) }}); state.healthAt = 0"
+        ));
+        browser.until(&format!("{} === {shown}", has("#degraded", "the disk is full")));
+    }
+}
+
+#[test]
+fn messages_that_have_ended_are_shown_for_a_while() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (_daemon, address) = start(AGENT);
+    browser.go(&format!("http://{address}/"));
+    browser.until("state.loaded.has('messages')");
+    let row = |id: &str, ended: &str| {
+        format!(
+            "{{ message_id: '{id}', status: 'completed', timestamp: new Date().toISOString(), content_length: 1, endedAt: {ended} }}"
+        )
+    };
+    let (old, new) = (row("old", "Date.now() - 61000"), row("new", "Date.now()"));
+    browser.run(&format!("state.messages = [{old}, {new}]; changed()"));
+    browser.until("state.messages.length === 1");
+    browser.until(&format!("{} && !{}", has("#messages tbody tr", "new"), has("#messages tbody tr", "old")));
+}
+
+#[test]
+fn on_a_narrow_screen_what_an_event_says_can_be_read() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (daemon, address) = start(AGENT);
+    browser.go(&format!("http://{address}/"));
+    browser.until("document.body.classList.contains('live')");
+    daemon.run(&["event", "publish", "notes:mine", "note.taken", r#"{"text":"some words and more"}"#]).good();
+    browser.until(&has("#history tbody tr", "note.taken"));
+    browser.picture("light", 400, 800);
+    let width = browser.run("document.querySelector('#history td.long').getBoundingClientRect().width");
+    assert!(width.as_f64().unwrap() > 200.0, "{width}");
 }
 
 #[test]
@@ -106,7 +181,8 @@ fn whatever_ends_the_daemon_the_page_comes_back_by_itself() {
     browser.until(&format!("!{} && {}", has(".pool", "echo"), has(".pool", "local")));
     browser.until(&has("#tasks", "none"));
     let odd: Vec<String> = browser.complaints();
-    assert!(odd.iter().all(|text| text.contains("WebSocket connection to")), "{odd:?}");
+    let is_of_the_end = |text: &String| text.contains("WebSocket connection to") || text.contains("/healthz");
+    assert!(odd.iter().all(is_of_the_end), "{odd:?}");
 }
 
 #[test]

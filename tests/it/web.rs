@@ -373,9 +373,14 @@ fn what_is_no_protocol_is_answered_with_its_code() {
     let mut client = Client::connect(&address);
     client.socket.get_mut().set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     for _ in 0..400 {
-        client.send(&json!({"type": "ping"}));
+        client.send(&json!({"type": "ping", "id": "p"}));
     }
-    let codes: Vec<Value> = (0..400).map(|_| client.next()["error_code"].clone()).collect();
+    let answers: Vec<Value> = (0..400).map(|_| client.next()).collect();
+    // Whoever waits for an answer hears that there is none.
+    for answer in answers.iter().filter(|answer| answer["type"] == "error") {
+        assert_eq!((&answer["correlation_id"], &answer["event"]), (&json!("p"), &json!("ping")), "{answer}");
+    }
+    let codes: Vec<Value> = answers.iter().map(|answer| answer["error_code"].clone()).collect();
     assert!(codes[..150].iter().all(Value::is_null) && codes.contains(&json!("RATE_LIMIT_EXCEEDED")), "{codes:?}");
 }
 

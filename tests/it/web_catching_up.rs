@@ -104,3 +104,53 @@ fn each_channel_goes_on_where_it_was_though_others_are_further_behind() {
     }
     assert_eq!(told, [3, 4, 5, 7].map(|seq| first + seq));
 }
+
+/// What is told until a name comes that nobody else uses: the numbers, in the order in which they come.
+fn numbers_until(client: &mut Client, name: &str) -> Vec<u64> {
+    client.until(name).iter().filter(|message| message["event"] != name).filter_map(|it| it["seq"].as_u64()).collect()
+}
+
+#[test]
+fn overlapping_late_subscriptions_tell_each_event_once() {
+    let (daemon, address) = with_history(300);
+    let mut client = Client::connect(&address);
+    let since = |seq: u64| json!({"epoch": client.welcome["data"]["epoch"], "seq": seq});
+    let last = client.welcome["data"]["seq"].as_u64().unwrap();
+    let late = |channel: &str, seq: u64| {
+        request("subscribe", &json!({"channel": channel, "since": since(seq), "max_rate_hz": 0}))
+    };
+    let requests = [
+        request("subscribe", &json!({"channel": "z:z", "max_rate_hz": 0})),
+        late("pool:echo", 0),
+        late("task:*", 10),
+        late("pool:*", 0),
+        late("*", 20),
+        late("messages", 5),
+        late("global", 0),
+        late("pool:*", 0),
+        late("*", 0),
+    ];
+    send_together(&mut client, &requests);
+    daemon.run(&["event", "publish", "z:z", "the.end"]).good();
+    assert_eq!(numbers_until(&mut client, "the.end"), (1..=last).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_late_subscription_beside_one_that_still_catches_up_loses_nothing() {
+    let (daemon, address) = with_history(2_000);
+    let mut client = Client::connect(&address);
+    let epoch = client.welcome["data"]["epoch"].clone();
+    let last = client.welcome["data"]["seq"].as_u64().unwrap();
+    let since = |seq: u64| json!({"epoch": epoch, "seq": seq});
+    client.subscribe(json!({"channel": "z:z", "max_rate_hz": 0}));
+    client.subscribe(json!({"channel": "pool:echo", "since": since(0), "max_rate_hz": 0}));
+    let mut told = vec![client.next()["seq"].as_u64().unwrap()];
+    // It stands still for as long as nobody reads; the next requests find it so.
+    for channel in ["pool:*", "*"] {
+        client.send(&request("subscribe", &json!({"channel": channel, "since": since(0), "max_rate_hz": 0})));
+    }
+    daemon.run(&["event", "publish", "z:z", "the.end"]).good();
+    told.extend(numbers_until(&mut client, "the.end"));
+    told.sort_unstable();
+    assert_eq!(told, (1..=last).collect::<Vec<_>>());
+}

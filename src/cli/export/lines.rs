@@ -35,6 +35,8 @@ struct Begun {
 }
 
 const BEGUN: &str = "export.begun";
+/// How the first line begins, up to the log's name.
+const HEAD: &str = r#"{"id":null,"correlation_id":null,"type":"event","event":"export.begun","data":{"epoch":""#;
 
 impl Lines {
     pub(super) fn open(path: &Path, rotation: Option<(u64, u32)>) -> Result<Lines, Failure> {
@@ -64,10 +66,19 @@ impl Lines {
         let Some(file) = &mut self.file else { return Ok(None) };
         let found = ends(file.get_mut(), self.bytes).map_err(|error| failed(&self.path, &error))?;
         self.bytes = found.whole_bytes;
+        // The one before it was put aside, and then there was no room for more.
+        let aside = found.last.is_none().then(|| self.last_aside(epoch)).flatten();
+        let Some(file) = &mut self.file else { return Ok(None) };
         match found.epoch {
-            Some(old) if old == epoch => return Ok(found.last),
+            Some(old) if old == epoch => return Ok(found.last.or(aside)),
+            None if is_cut_head(&found, file.get_mut()).map_err(|error| failed(&self.path, &error))? => {
+                file.get_mut().set_len(0).map_err(|error| failed(&self.path, &error))?;
+                self.bytes = 0;
+            }
             None if found.whole_bytes > 0 => {
-                let sentence = format!("{} is no export of events; choose another file", self.path.display());
+                let sqlite =
+                    if is_database(file.get_mut()) { " or, since it is a SQLite database, add --sqlite" } else { "" };
+                let sentence = format!("{} is no export of events; choose another file{sqlite}", self.path.display());
                 return Err(Failure::failed(sentence));
             }
             // The numbers of another log say nothing about this one.
@@ -75,13 +86,22 @@ impl Lines {
             None => {}
         }
         self.head()?;
-        Ok(None)
+        Ok(aside)
+    }
+
+    /// The last event of that log in the file that was put aside before this one.
+    fn last_aside(&self, epoch: &str) -> Option<u64> {
+        self.rotation?;
+        let mut file = File::open(aside(&self.path, 1)).ok()?;
+        let bytes = file.metadata().ok()?.len();
+        let found = read_ends(&mut file, bytes).ok()?;
+        found.last.filter(|_| found.epoch.as_deref() == Some(epoch))
     }
 
     /// The first line of each file says which log its numbers belong to.
     fn head(&mut self) -> Result<(), Failure> {
         let line = format!(
-            r#"{{"id":null,"correlation_id":null,"type":"event","event":"{BEGUN}","data":{{"epoch":"{}","severity":"info"}},"timestamp":null,"room":null,"error_code":null,"error_message":null,"seq":null}}"#,
+            r#"{HEAD}{}","severity":"info"}},"timestamp":null,"room":null,"error_code":null,"error_message":null,"seq":null}}"#,
             self.epoch
         );
         self.put(&line)
@@ -97,11 +117,13 @@ impl Lines {
     }
 
     fn put(&mut self, line: &str) -> Result<(), Failure> {
-        let written = match &mut self.file {
-            Some(file) => file.write_all(line.as_bytes()).and_then(|()| file.write_all(b"\n")),
-            None => writeln!(io::stdout().lock(), "{line}"),
-        };
-        written.map_err(|error| failed(&self.path, &error))?;
+        match &mut self.file {
+            Some(file) => file
+                .write_all(line.as_bytes())
+                .and_then(|()| file.write_all(b"\n"))
+                .map_err(|error| failed(&self.path, &error))?,
+            None => writeln!(io::stdout().lock(), "{line}").map_err(Failure::Output)?,
+        }
         self.bytes += line.len() as u64 + 1;
         Ok(())
     }
@@ -114,11 +136,7 @@ impl Lines {
     /// This file becomes FILE.1, that one FILE.2, and so on; the oldest goes.
     fn put_aside(&mut self, keep: u32) -> Result<(), Failure> {
         self.flush()?;
-        let aside = |number: u32| {
-            let mut name = self.path.clone().into_os_string();
-            name.push(format!(".{number}"));
-            PathBuf::from(name)
-        };
+        let aside = |number: u32| aside(&self.path, number);
         let failed = |error: io::Error| failed(&self.path, &error);
         let free = (1..=keep).find(|number| !aside(*number).exists()).unwrap_or(keep);
         for number in (1..free).rev() {
@@ -133,6 +151,31 @@ impl Lines {
     }
 }
 
+/// A file that was put aside; the newest has the number 1.
+fn aside(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}
+
+fn is_database(file: &mut File) -> bool {
+    const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+    let mut begin = [0; MAGIC.len()];
+    file.seek(SeekFrom::Start(0)).and_then(|_| file.read_exact(&mut begin)).is_ok_and(|()| begin == *MAGIC)
+}
+
+/// Whether there is nothing in the file but the beginning of a first line of ours.
+fn is_cut_head(found: &Ends, file: &mut File) -> io::Result<bool> {
+    if found.whole_bytes == 0 || found.whole_bytes > LINE_BYTES_MAX {
+        return Ok(false);
+    }
+    let mut text = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    (&*file).take(LINE_BYTES_MAX).read_to_end(&mut text)?;
+    let common = text.len().min(HEAD.len());
+    Ok(!text.contains(&b'\n') && text[..common] == HEAD.as_bytes()[..common])
+}
+
 /// How a file that is there begins and ends.
 struct Ends {
     epoch: Option<String>,
@@ -142,10 +185,20 @@ struct Ends {
 
 /// A last line that was cut off in the middle is taken away.
 fn ends(file: &mut File, bytes: u64) -> io::Result<Ends> {
-    let mut first = String::new();
+    let found = read_ends(file, bytes)?;
+    if found.epoch.is_some() && found.whole_bytes < bytes {
+        file.set_len(found.whole_bytes)?;
+    }
+    Ok(found)
+}
+
+fn read_ends(file: &mut File, bytes: u64) -> io::Result<Ends> {
+    let mut first = Vec::new();
     file.seek(SeekFrom::Start(0))?;
-    BufReader::new(&*file).take(LINE_BYTES_MAX).read_line(&mut first)?;
-    let begun = serde_json::from_str::<Line>(&first).ok().filter(|line| line.event == BEGUN);
+    BufReader::new(&*file).take(LINE_BYTES_MAX).read_until(b'\n', &mut first)?;
+    // Without its end it is no line, however much of it is there.
+    let first = first.strip_suffix(b"\n").unwrap_or_default();
+    let begun = serde_json::from_slice::<Line>(first).ok().filter(|line| line.event == BEGUN);
     let from = bytes.saturating_sub(2 * LINE_BYTES_MAX);
     file.seek(SeekFrom::Start(from))?;
     let mut tail = Vec::new();
@@ -153,9 +206,6 @@ fn ends(file: &mut File, bytes: u64) -> io::Result<Ends> {
     let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let whole_bytes = from + whole as u64;
     let epoch = begun.and_then(|line| line.data.epoch);
-    if epoch.is_some() && whole_bytes < bytes {
-        file.set_len(whole_bytes)?;
-    }
     let last = tail[..whole].split(|byte| *byte == b'\n').rev().find_map(|line| {
         let line: Line = serde_json::from_slice(line).ok()?;
         line.seq
@@ -202,6 +252,32 @@ mod tests {
     }
 
     #[test]
+    fn a_file_in_which_there_was_no_room_for_more_is_gone_on_with_behind_the_one_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("events");
+        let mut lines = Lines::open(&path, Some((500, 2))).unwrap();
+        lines.begin("e").unwrap();
+        (1..=6).for_each(|seq| lines.write(&event(seq)).unwrap());
+        lines.put_aside(2).unwrap();
+        lines.head().unwrap();
+        drop(lines);
+        let head = text(&path);
+        for left in [head.as_str(), "", &head[..40], &head[..head.len() - 1]] {
+            fs::write(&path, left).unwrap();
+            let mut lines = Lines::open(&path, Some((500, 2))).unwrap();
+            assert_eq!(lines.begin("e").unwrap(), Some(6), "{left:?}");
+            lines.write(&event(7)).unwrap();
+            drop(lines);
+            assert!(text(&path).starts_with(&head) && text(&path).lines().count() == 2, "{left:?}");
+        }
+        // Another log, and a file that was never put aside, say nothing about this one.
+        fs::write(&path, "").unwrap();
+        assert_eq!(Lines::open(&path, Some((500, 2))).unwrap().begin("other").unwrap(), None);
+        fs::write(&path, "").unwrap();
+        assert_eq!(Lines::open(&path, None).unwrap().begin("e").unwrap(), None);
+    }
+
+    #[test]
     fn what_is_no_export_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         for content in ["my notes\n", "no newline", "{\"event\":\"x\"}\n"] {
@@ -210,6 +286,9 @@ mod tests {
             assert!(Lines::open(&path, None).unwrap().begin("e").is_err(), "{content:?}");
             assert_eq!(text(&path), content);
         }
+        let path = directory.path().join("database");
+        fs::write(&path, b"SQLite format 3\0\xff\xfe").unwrap();
+        assert!(Lines::open(&path, None).unwrap().begin("e").unwrap_err().to_string().contains("add --sqlite"));
     }
 
     #[test]

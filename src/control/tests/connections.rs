@@ -276,6 +276,9 @@ fn the_door_closes_promptly_whatever_goes_on_inside() {
     assert_eq!(door.forgotten.len(), 6, "every connection's thread has ended");
     // Nothing more is read, so half a line is told as one that ended there.
     assert_eq!(half.refusal().1, "bad_request");
+    // Whoever follows hears that this was all.
+    let (id, code, _) = following.refusal();
+    assert!(id.is_null() && code == "not_running", "{id} {code}");
     for peer in [&mut idle, &mut half, &mut following, &mut finished, &mut paused] {
         peer.assert_closed();
     }

@@ -63,7 +63,8 @@ fn short_figures(now: Now, panel: &Panel) -> String {
     let times = panel.latency.percentile(50).zip(panel.latency.percentile(99));
     let whole = |time: Duration| time.as_millis();
     let times = times.map(|(half, most)| format!(" · p50/p99 {}/{} ms", whole(half), whole(most)));
-    format!("{} msgs · {:.1}/s{}", panel.messages, panel.rate.per_second(now.tick), times.unwrap_or_default())
+    let messages = counted(panel.messages, "msg");
+    format!("{messages} · {:.1}/s{}", panel.rate.per_second(now.tick), times.unwrap_or_default())
 }
 
 fn counted(count: u64, what: &str) -> String {

@@ -4,6 +4,7 @@ use super::brush::{Brush, Rows, flow, line, line_and_end, wrap};
 use super::header::{self, heading, staleness};
 use super::history;
 use crate::clock::Tick;
+use crate::monitor::describe::Level;
 use crate::monitor::panel::{Link, Panel};
 use crate::monitor::pool::PoolPicture;
 use crate::monitor::state::State;
@@ -56,6 +57,12 @@ pub(super) fn instead(panel: &Panel, link: &Link, has_figures: bool) -> Option<S
 fn figures(pool: &PoolPicture, brush: Brush) -> Vec<Vec<Span<'static>>> {
     let status = pool.status.as_deref().unwrap_or("unknown");
     let mut items = vec![brush.sign(pool.level(), status).to_vec()];
+    if pool.is_held {
+        items.push(brush.sign(Level::Warning, "held, too much has failed").to_vec());
+    }
+    if let Some(why) = &pool.degraded {
+        items.push(brush.sign(Level::Error, &format!("the daemon cannot write: {why}")).to_vec());
+    }
     let mut add = |name: &str, figure: Option<u64>| {
         if let Some(figure) = figure {
             items.push(vec![brush.text(&format!("{name} ")), brush.styled(&figure.to_string(), brush.strong())]);

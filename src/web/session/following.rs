@@ -2,6 +2,7 @@
 
 use super::{Awaited, Session};
 use crate::feed::Filter;
+use crate::ports::StoredEvent;
 use crate::web::reply;
 use crate::web::request::{Fault, Subscribe};
 use crate::web::shared::Shared;
@@ -14,19 +15,23 @@ const CHANNELS_MAX: usize = 1_000;
 pub(super) struct Subscription {
     pub(super) channel: String,
     pub(super) filter: Filter,
-    /// What comes behind this number was told already, as far as it is told.
+    /// It began behind this number.
     pub(super) from: u64,
+    /// The last number that it was told of, while it is behind the others.
+    behind: Option<u64>,
     pub(super) period_micros: u64,
     pub(super) strict: bool,
 }
 
-/// A subscription that began behind the others: what it has missed is told first.
-#[derive(Debug)]
-pub(super) struct CatchUp {
-    pub(super) filters: Vec<Filter>,
-    pub(super) channels: Vec<String>,
-    pub(super) seq: u64,
-    pub(super) until: u64,
+impl Subscription {
+    /// The last number that it was told of, on a connection that stands at `here`.
+    fn told(&self, here: u64) -> u64 {
+        self.behind.unwrap_or(here)
+    }
+
+    fn wants(&self, event: &StoredEvent) -> bool {
+        self.from < event.seq && self.filter.lets_through(event)
+    }
 }
 
 impl Session {
@@ -67,13 +72,11 @@ impl Session {
     ) {
         if self.subscriptions.is_empty() {
             self.seq = from;
-        } else if from < self.seq {
-            let (filters, channels) = (subscribe.filters.clone(), subscribe.channels.clone());
-            self.catching_up.push_back(CatchUp { filters, channels, seq: from, until: self.seq });
         } else if from > self.seq {
             // The others are further behind: they are told up to there of what the new one has heard already.
-            let (channels, filters) = self.followed();
-            self.catching_up.push_back(CatchUp { filters, channels, seq: self.seq, until: from });
+            for other in &mut self.subscriptions {
+                other.behind.get_or_insert(self.seq);
+            }
             self.seq = from;
         }
         if self.subscriptions.is_empty() {
@@ -81,14 +84,20 @@ impl Session {
             self.subscriptions.reserve_exact(subscribe.channels.len());
         }
         for (channel, filter) in subscribe.channels.iter().zip(&subscribe.filters) {
+            let at = self.position(channel);
+            let before = at.map(|at| &self.subscriptions[at]);
+            // One that is said anew goes on where it was told up to, and forgets nothing of what it was told.
+            let told = before.map_or(from, |before| before.told(self.seq).min(from));
+            let known = before.filter(|before| before.filter == *filter).map_or(from, |before| before.from.min(from));
             let subscription = Subscription {
                 channel: channel.clone(),
                 filter: filter.clone(),
-                from,
+                from: known.min(told),
+                behind: Some(told).filter(|told| *told < self.seq),
                 period_micros: subscribe.period_micros,
                 strict: subscribe.strict,
             };
-            match self.position(channel) {
+            match at {
                 Some(at) => self.subscriptions[at] = subscription,
                 None => self.subscriptions.push(subscription),
             }
@@ -114,23 +123,43 @@ impl Session {
 
     pub(super) fn unsubscribe(&mut self, channels: &[String], event: &str, correlation: &Value, shared: &mut Shared) {
         self.subscriptions.retain(|subscription| !channels.contains(&subscription.channel));
-        self.catching_up.retain_mut(|behind| {
-            let both = std::mem::take(&mut behind.channels).into_iter().zip(std::mem::take(&mut behind.filters));
-            (behind.channels, behind.filters) = both.filter(|(channel, _)| !channels.contains(channel)).unzip();
-            !behind.channels.is_empty()
-        });
         self.review(shared);
         let data = json!({"status": "unsubscribed", "channel": channels.first()});
         let text = reply::response(event, correlation, data, shared.now.wall);
         self.say(text);
     }
 
-    pub(super) fn followed(&self) -> (Vec<String>, Vec<Filter>) {
-        self.subscriptions.iter().map(|it| (it.channel.clone(), it.filter.clone())).unzip()
+    /// Where the one stands that is furthest behind the others.
+    pub(super) fn furthest_behind(&self) -> Option<u64> {
+        self.subscriptions.iter().filter_map(|subscription| subscription.behind).min()
+    }
+
+    /// Whether one that is behind wants it that no other has told.
+    pub(super) fn is_missed(&self, event: &StoredEvent) -> bool {
+        let wanting = || self.subscriptions.iter().filter(|subscription| subscription.wants(event));
+        wanting().next().is_some() && wanting().all(|subscription| subscription.told(self.seq) < event.seq)
+    }
+
+    /// All that were behind it have been told up to that number.
+    pub(super) fn caught_up(&mut self, seq: u64) {
+        for subscription in &mut self.subscriptions {
+            if subscription.behind.is_some_and(|behind| behind < seq) {
+                subscription.behind = Some(seq).filter(|seq| *seq < self.seq);
+            }
+        }
+    }
+
+    /// The channels of those that were not told up to that number.
+    pub(super) fn behind(&self, seq: u64) -> (Vec<String>, Vec<Filter>) {
+        let behind = self.subscriptions.iter().filter(|it| it.told(self.seq) < seq);
+        behind.map(|it| (it.channel.clone(), it.filter.clone())).unzip()
     }
 
     fn review(&mut self, shared: &mut Shared) {
         let filters: Vec<Filter> = self.subscriptions.iter().map(|subscription| subscription.filter.clone()).collect();
-        self.interest = (!filters.is_empty()).then(|| shared.batches.interest(filters));
+        let interest = (!filters.is_empty()).then(|| shared.batches.interest(filters));
+        if let Some(before) = std::mem::replace(&mut self.interest, interest) {
+            shared.batches.let_go(before);
+        }
     }
 }

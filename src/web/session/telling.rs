@@ -1,6 +1,5 @@
 //! The way out of a session: what is its own first, then what it has missed, then what happens.
 
-use super::following::Subscription;
 use super::{Awaited, CODE_FALLEN_BEHIND, Closing, Session};
 use crate::feed::gap_frame;
 use crate::ports::StoredEvent;
@@ -51,15 +50,10 @@ impl Session {
 
     /// Events, as many as are put together at a time. Returns whether there may be more.
     fn tell(&mut self, time: bool, shared: &mut Shared) -> io::Result<bool> {
-        if let Some(behind) = self.catching_up.front() {
-            let (seq, until) = (behind.seq, behind.until);
-            if seq >= until {
-                self.catching_up.pop_front();
-                return Ok(true);
-            }
+        if let Some(seq) = self.furthest_behind() {
             return match shared.batches.page(seq) {
                 None => Ok(self.fetch(seq, shared)),
-                Some(events) => self.give_missed(&events, shared),
+                Some(events) => self.give_missed(seq, &events, shared),
             };
         }
         let Some(interest) = self.interest.clone() else {
@@ -113,30 +107,20 @@ impl Session {
         Ok(seq)
     }
 
-    /// What a late subscription has missed, without what others have told of it.
-    fn give_missed(&mut self, events: &[StoredEvent], shared: &Shared) -> io::Result<bool> {
-        let Some(behind) = self.catching_up.front() else { return Ok(true) };
-        let until = events.partition_point(|event| event.seq <= behind.until);
-        let is_told = |event: &StoredEvent| {
-            let tells = |other: &&Subscription| {
-                other.from < event.seq && !behind.channels.contains(&other.channel) && other.filter.lets_through(event)
-            };
-            self.subscriptions.iter().any(|other| tells(&other))
-        };
-        let batch = Batch::pack(behind.seq, &events[..until], |event| {
-            behind.filters.iter().any(|filter| filter.lets_through(event)) && !is_told(event)
-        });
+    /// What late subscriptions have missed, all of them together, without what others have told of it.
+    fn give_missed(&mut self, after: u64, events: &[StoredEvent], shared: &Shared) -> io::Result<bool> {
+        let until = events.partition_point(|event| event.seq <= self.seq);
+        let batch = Batch::pack(after, &events[..until], |event| self.is_missed(event));
         let seq = self.give(&batch, shared)?;
-        if let Some(behind) = self.catching_up.front_mut() {
-            behind.seq = seq;
-        }
+        self.caught_up(seq);
         Ok(true)
     }
 
     /// A page from the table has come. What of it is not taken is asked for again.
     pub(super) fn page(&mut self, events: &[StoredEvent], gap: Option<(u64, u64)>, shared: &mut Shared) {
         // That there is nothing, where there was to be something, is a gap as well.
-        let wanted = self.catching_up.front().map_or((self.seq, shared.last_seq), |behind| (behind.seq, behind.until));
+        let behind = self.furthest_behind();
+        let wanted = behind.map_or((self.seq, shared.last_seq), |behind| (behind, self.seq));
         let gap = gap.or_else(|| events.is_empty().then_some((wanted.0 + 1, wanted.1)));
         if let Some((from, to)) = gap {
             if self.subscriptions.iter().any(|subscription| subscription.strict) {
@@ -145,12 +129,13 @@ impl Session {
             self.tell_gap(from, to, shared);
             return;
         }
-        let given = if self.catching_up.is_empty() {
-            let Some(interest) = self.interest.clone() else { return };
-            let batch = Batch::pack(self.seq, events, |event| interest.lets_through(event));
-            self.give(&batch, shared).map(|seq| self.seq = seq)
-        } else {
-            self.give_missed(events, shared).map(drop)
+        let given = match behind {
+            Some(behind) => self.give_missed(behind, events, shared).map(drop),
+            None => {
+                let Some(interest) = self.interest.clone() else { return };
+                let batch = Batch::pack(self.seq, events, |event| interest.lets_through(event));
+                self.give(&batch, shared).map(|seq| self.seq = seq)
+            }
         };
         if given.is_err() {
             // The next write finds the same, and ends the connection.
@@ -163,14 +148,11 @@ impl Session {
         let mut frame = Vec::new();
         put_text(&mut frame, &gap_frame(from, to, shared.now.wall));
         self.outbox.push(frame.into());
-        match self.catching_up.front_mut() {
-            Some(behind) => behind.seq = to,
+        let (channels, filters) = self.behind(to);
+        match self.furthest_behind() {
+            Some(_) => self.caught_up(to),
             None => self.seq = to,
         }
-        let (channels, filters) = match self.catching_up.front() {
-            Some(behind) => (behind.channels.clone(), behind.filters.clone()),
-            None => self.followed(),
-        };
         self.awaited = Some(Awaited::Snapshot);
         shared.jobs.push_back((self.id, Job::Snapshot { channels, filters }));
     }
