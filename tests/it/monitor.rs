@@ -179,7 +179,7 @@ fn a_daemon_that_is_down_is_looked_for_where_it_is_configured_at_each_attempt() 
     configure(&second);
     peer.cut();
     drop(first);
-    let mut peer = second.serve(0, &pool());
+    let peer = second.serve(0, &pool());
     running.wait_for_output(&format!("ws://127.0.0.1:{}", second.port()));
     leaves_with_1000(running, &mut [peer]);
 }
