@@ -1,6 +1,9 @@
 //! The one TCP port: HTTP heads, WebSocket subscribers, agents that speak MCP, the numbers for Prometheus, and the page. One
 //! readiness loop serves every connection; what may take a while is done beside it.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 mod event_loop;
 mod wake;
 
