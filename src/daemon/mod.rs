@@ -15,7 +15,7 @@ mod meter;
 pub mod metrics;
 mod pollers;
 mod recovery;
-#[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "only the exporter asks"))]
+#[cfg_attr(all(not(feature = "otlp"), not(test)), expect(dead_code, reason = "only the exporter asks"))]
 mod starts;
 mod stopping;
 mod watcher;
