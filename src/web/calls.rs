@@ -84,13 +84,14 @@ impl Calls {
     /// # Errors
     /// Too many are under way: the answer that says so.
     pub(super) fn start(&mut self, connection: usize, request: Box<Request>, now: Tick) -> Result<Call, Answer> {
-        let of_connection = self.of_connection.entry(connection).or_default();
-        if self.running.len() >= CALLS_MAX || *of_connection >= CALLS_A_CONNECTION_MAX {
+        let of_connection = self.of_connection.get(&connection).copied().unwrap_or_default();
+        if self.running.len() >= CALLS_MAX || of_connection >= CALLS_A_CONNECTION_MAX {
             let most = if self.running.len() >= CALLS_MAX { CALLS_MAX } else { CALLS_A_CONNECTION_MAX };
             let error = RpcError::new(BUSY, format!("{most} requests are under way; wait until one of them is over"));
             return Err(self.engine.answer(&request.id, &request.context, Err(error)));
         }
-        *of_connection += 1;
+        // Only those that have some are kept.
+        self.of_connection.insert(connection, of_connection + 1);
         self.next += 1;
         let call = Call(self.next);
         let order = request.order.clone();
