@@ -77,7 +77,8 @@ impl Connection {
         match self {
             Connection::Http(http) => http.due(),
             Connection::Session(session) => session.due(shared),
-            Connection::Lines(lines) => lines.due(),
+            // An agent may be silent for as long as it lives.
+            Connection::Lines(_) => Tick::FAR,
         }
     }
 
@@ -85,7 +86,7 @@ impl Connection {
         match self {
             Connection::Http(http) => http.alarm(shared),
             Connection::Session(session) => session.alarm(shared),
-            Connection::Lines(lines) => lines.alarm(shared),
+            Connection::Lines(_) => Fate::Stays,
         }
     }
 

@@ -5,12 +5,12 @@ use super::changes::Changes;
 use super::outbox::Outbox;
 use super::session::Fate;
 use super::shared::Shared;
-use crate::clock::Tick;
+use super::wire;
 use crate::mcp::server::{Id, May, Taken, Via};
 use bytes::Bytes;
 use mio::net::UnixStream;
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -98,14 +98,6 @@ impl Lines {
         })
     }
 
-    pub(super) fn due(&self) -> Tick {
-        Tick::FAR
-    }
-
-    pub(super) fn alarm(&mut self, _: &Shared) -> Fate {
-        Fate::Stays
-    }
-
     pub(super) fn is_eager(&self) -> bool {
         (self.readable || self.has_more) && !self.outbox.is_full() && !self.has_ended
     }
@@ -138,8 +130,8 @@ impl Lines {
         }
         self.flush()?;
         // Whoever says nothing more is answered what can be answered at once.
-        let waits = self.calls.values().any(|open| !open.waits);
-        let is_over = self.has_ended && !self.has_more && !waits && self.outbox.is_empty();
+        let is_busy = self.calls.values().any(|open| !open.waits);
+        let is_over = self.has_ended && !self.has_more && !is_busy && self.outbox.is_empty();
         Ok(if is_over { Fate::Gone } else { Fate::Stays })
     }
 
@@ -248,19 +240,9 @@ impl Lines {
 
     fn flush(&mut self) -> io::Result<()> {
         if self.writable {
-            self.writable = self.outbox.flush(|bytes| send(&mut self.stream, bytes))?;
+            self.writable = self.outbox.flush(|bytes| wire::send(&mut self.stream, bytes))?;
         }
         Ok(())
-    }
-}
-
-fn send(to: &mut UnixStream, bytes: &[u8]) -> io::Result<usize> {
-    loop {
-        match to.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            sent => return sent,
-        }
     }
 }
 

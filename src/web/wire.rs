@@ -38,7 +38,7 @@ impl Wire {
 }
 
 /// Sends at once, as much as there is room for.
-pub(super) fn send(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+pub(super) fn send(stream: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     loop {
         match stream.write(bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
