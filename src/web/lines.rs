@@ -99,7 +99,7 @@ impl Lines {
     }
 
     pub(super) fn is_eager(&self) -> bool {
-        (self.readable || self.has_more) && !self.outbox.is_full() && !self.has_ended
+        (self.readable || self.has_more) && !self.outbox.is_full()
     }
 
     pub(super) fn period_micros(&self) -> Option<u64> {

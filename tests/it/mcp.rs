@@ -173,6 +173,16 @@ fn nothing_but_the_protocol_is_on_the_output_and_the_end_of_the_input_is_the_end
 }
 
 #[test]
+fn whatever_has_come_before_the_end_is_answered() {
+    const PINGS: usize = 1_000;
+    let daemon = Daemon::start();
+    let pings: String =
+        (0..PINGS).map(|id| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n")).collect();
+    let ran = daemon.run_with_input(&["mcp"], pings.as_bytes());
+    assert_eq!((ran.code, ran.stdout.lines().count()), (0, PINGS));
+}
+
+#[test]
 fn without_a_daemon_there_is_a_sentence_and_no_output() {
     let daemon = Daemon::none();
     let Ran { code, stdout: out, stderr: err } = daemon.run_with_input(&["mcp"], b"{}\n");
