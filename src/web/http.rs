@@ -238,7 +238,7 @@ impl Http {
     }
 
     fn serve(&mut self, head: Box<Head>, shared: &mut Shared) -> Option<Next> {
-        // What a body would be good for is not asked for anywhere here; where it ends is not worth finding out.
+        // But for messages of MCP no body is asked for, and where one ends is not worth finding out.
         let keep_alive = head.keep_alive && !head.has_body;
         let head_only = head.method == "HEAD";
         match routes::route(&head, self.peer, &shared.settings) {
