@@ -336,7 +336,8 @@ fn a_pool_is_paused_resumed_and_deleted() {
     };
     assert!(!threads().contains("-shell"), "{}", threads());
     shell(&daemon);
-    assert!(threads().contains("w2-shell"));
+    // A thread gives itself its name once it runs.
+    wait_until("its threads", || threads().contains("w2-shell"));
     // What ignores its end is ended all the same.
     submit(&daemon, "trap '' TERM; while :; do sleep 1 & wait; done");
     daemon.run(&["pool", "delete", "shell", "--timeout", "0"]).good();
