@@ -15,7 +15,7 @@ use std::time::Duration;
 /// News that may wait to be shown; then clients read no further, and their servers hold back.
 const NEWS_MAX: usize = 256;
 /// How long clients may take to end beyond what they give their servers.
-const MARGIN: Duration = Duration::from_secs(1);
+const MARGIN: Duration = Duration::from_secs(2);
 
 pub(crate) struct Crew {
     clients: Vec<Client>,

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_claude-comms");
 /// Longest that anything is waited for.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 /// Between two looks at something that cannot wake us.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest that anything is waited for.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(90);
 const RECEIVED_MAX: usize = 4_096;
 const PROTOBUF: &str = "application/x-protobuf";
 

@@ -8,7 +8,7 @@ use tungstenite::protocol::CloseFrame;
 use tungstenite::{Error, Message, WebSocket};
 
 /// Longest that anything is waited for.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) const EPOCH: &str = "0123456789abcdef";
 
 pub(crate) struct Server {
