@@ -5,9 +5,8 @@ use super::intake::{self, Defaults, Ids};
 use super::wire::Request;
 use super::{reads, replies};
 use crate::clock::Clock;
-use crate::model::command::{Code, Command, Refusal, Reply};
+use crate::model::command::{Command, Refusal, Reply};
 use crate::ports::Reader;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -60,24 +59,19 @@ impl Translator {
         intake::command(request, &self.defaults, &*self.clock, ids)
     }
 
-    /// What a request finds that only reads. Events are not read here.
+    /// What a request finds that only reads, a JSON object. Events are not read here.
     ///
     /// # Errors
     /// It is not there, the arguments are wrong, or the store cannot be read.
-    pub fn read(&self, request: &Request, reader: &mut dyn Reader) -> Result<Value, Refusal> {
-        value(&reads::answer(request, reader)?)
+    pub fn read(&self, request: &Request, reader: &mut dyn Reader) -> Result<Box<RawValue>, Refusal> {
+        reads::answer(request, reader)
     }
 
-    /// The hub's answer as the control socket shows it.
+    /// The hub's answer as the control socket shows it, a JSON object.
     ///
     /// # Errors
     /// It is one that needs more than itself to be shown: of `poll.status`, `upstream.metrics` or `workflow.wait`.
-    pub fn shown(&self, reply: Reply) -> Result<Value, Refusal> {
-        value(&replies::show_alone(reply)?)
+    pub fn shown(&self, reply: Reply) -> Result<Box<RawValue>, Refusal> {
+        replies::show_alone(reply)
     }
-}
-
-fn value(raw: &RawValue) -> Result<Value, Refusal> {
-    serde_json::from_str(raw.get())
-        .map_err(|error| Refusal::new(Code::Internal, format!("the answer is no JSON: {error}")))
 }

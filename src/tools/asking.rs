@@ -124,7 +124,7 @@ fn tell(desk: &Desk, mut answer: Answer, ended: Result<Box<TaskView>, Refusal>, 
             });
         }
     }
-    match desk.translator.shown(Reply::Asked(answer)) {
+    match desk.value_of(Reply::Asked(answer)) {
         Ok(answer) if answer["success"] == true => answered(answer),
         Ok(mut answer) => {
             if answer["final_status"] == Status::Expired.as_str() {

@@ -133,7 +133,7 @@ impl Batch {
 
     fn result_of(&mut self, id: &TaskId, outcome: Result<Reply, Refusal>) -> Value {
         let shown = outcome.and_then(|reply| match reply {
-            view @ Reply::Task(_) => self.desk.translator.shown(view),
+            view @ Reply::Task(_) => self.desk.value_of(view),
             other => Err(unexpected(&other)),
         });
         let mut result = match shown {

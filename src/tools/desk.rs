@@ -6,7 +6,10 @@ use crate::control::{Defaults, Meaning, Translator};
 use crate::mcp::server::Step;
 use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::ports::Reader;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What every tool is served with. Cheap to copy: each step takes one along.
@@ -27,11 +30,12 @@ impl Desk {
         Desk { translator: Translator::new(defaults, Arc::clone(&clock)), clock }
     }
 
-    /// Asks or reads what the request says. `then` gets the result as the control socket shows it.
+    /// Asks or reads what the request says. `then` gets the result as the control socket shows it, as the text that goes
+    /// out there: an object.
     pub(super) fn request(
         &self,
         request: Request,
-        then: impl FnOnce(Result<Value, Refusal>) -> Step + Send + 'static,
+        then: impl FnOnce(Result<Box<RawValue>, Refusal>) -> Step + Send + 'static,
     ) -> Step {
         let desk = self.clone();
         self.meaning(request, move |meant| match meant {
@@ -56,6 +60,16 @@ impl Desk {
             }
             Err(refusal) => then(Err(refusal)),
         })
+    }
+
+    /// The hub's answer as the control socket shows it, for tools that take it apart.
+    pub(super) fn value_of(&self, reply: Reply) -> Result<Value, Refusal> {
+        self.translator.shown(reply).map(|shown| value(&shown))
+    }
+
+    /// What a request finds as the control socket shows it, for tools that take it apart.
+    pub(super) fn found(&self, request: &Request, reader: &mut dyn Reader) -> Result<Value, Refusal> {
+        self.translator.read(request, reader).map(|shown| value(&shown))
     }
 
     /// The store is asked only where there is an id in the request that is not whole. Directories are looked at where the
@@ -111,24 +125,52 @@ pub(super) fn refusal_shown(refusal: &Refusal, known: Value) -> Value {
 }
 
 /// What a tool says that has done what it was asked to; `answer` is an object.
-pub(super) fn answered(answer: Value) -> Step {
-    Step::answered(succeeded(answer))
+pub(super) fn answered(mut answer: Value) -> Step {
+    answer["success"] = true.into();
+    Step::answered(&answer)
 }
 
-pub(super) fn succeeded(mut answer: Value) -> Value {
-    answer["success"] = true.into();
-    answer
+/// As [`answered`], with what the control socket shows, as it is.
+pub(super) fn passed_on(shown: &RawValue) -> Step {
+    with_success(members(shown))
+}
+
+/// As [`answered`], with what the control socket shows under a name of its own, and beside it what names it.
+pub(super) fn named(key: &'static str, name: &'static str, shown: &RawValue) -> Step {
+    let id = members(shown).get(key).copied().unwrap_or(RawValue::NULL);
+    with_success(BTreeMap::from([(key, id), (name, shown)]))
+}
+
+/// As [`answered`], with a list of the control socket's: how many there are, and they.
+pub(super) fn counted(count: &'static str, list: &'static str, shown: &RawValue) -> Step {
+    let mut members = members(shown);
+    let length = members.get(list).map_or(0, |list| parsed::<Vec<&RawValue>>(list).len());
+    let length = RawValue::from_string(length.to_string()).unwrap_or_default();
+    members.insert(count, &length);
+    with_success(members)
+}
+
+fn with_success(mut members: BTreeMap<&str, &RawValue>) -> Step {
+    members.insert("success", RawValue::TRUE);
+    Step::answered(&members)
+}
+
+/// The members of an object, none of which is looked into.
+fn members(object: &RawValue) -> BTreeMap<&str, &RawValue> {
+    parsed(object)
+}
+
+/// All that is in what the control socket shows, for tools that take it apart.
+pub(super) fn value(shown: &RawValue) -> Value {
+    parsed(shown)
+}
+
+/// It was written here a moment ago: that it is no such JSON cannot be, and comes to nothing.
+fn parsed<'a, T: Deserialize<'a> + Default>(json: &'a RawValue) -> T {
+    serde_json::from_str(json.get()).unwrap_or_default()
 }
 
 /// The answer to a question that should have had another one.
 pub(super) fn unexpected(reply: &Reply) -> Refusal {
     Refusal::new(Code::Internal, format!("the hub answered something else: {reply:.80?}"))
-}
-
-/// A list of the control socket's: how many there are, and they.
-pub(super) fn counted(count: &str, list: &str, shown: Value) -> Value {
-    let mut answer = shown;
-    let length = answer[list].as_array().map_or(0, Vec::len);
-    answer[count] = json!(length);
-    answer
 }

@@ -75,7 +75,7 @@ fn with_result(desk: &Desk, detail: TaskDetail) -> Result<Value, Refusal> {
     let mut answer = shown(&detail.task);
     if matches!(detail.task.status, TaskStatus::Completed | TaskStatus::Failed) {
         let view = TaskView { task: detail.task, outcome: detail.outcome };
-        let task = desk.translator.shown(Reply::Task(Box::new(view)))?;
+        let task = desk.value_of(Reply::Task(Box::new(view)))?;
         answer["result"] = finished(&task).map_or_else(|failed| tool_failure(&failed), tool_result);
     }
     Ok(answer)

@@ -2,7 +2,7 @@
 
 use super::Served;
 use super::awaited::SILENCE_MAX;
-use super::desk::{Desk, answered, counted, refused};
+use super::desk::{Desk, answered, counted, named, passed_on, refused};
 use super::schemas::{self, list, module, text, whole};
 use crate::clock::Tick;
 use crate::control::wire::{self, Request};
@@ -81,7 +81,7 @@ fn send(desk: &Desk, args: Send) -> Step {
         metadata: args.metadata,
     });
     desk.request(request, move |outcome| match outcome {
-        Ok(sent) => answered(sent),
+        Ok(sent) => passed_on(&sent),
         Err(refusal) => refused(&refusal, known),
     })
 }
@@ -114,7 +114,7 @@ fn reply(desk: &Desk, args: Answer) -> Step {
     let known = json!({"message_id": args.message_id});
     let request = Request::MessageReply(wire::MessageReply { id: args.message_id, content: args.content });
     desk.request(request, move |outcome| match outcome {
-        Ok(sent) => answered(sent),
+        Ok(sent) => passed_on(&sent),
         Err(refusal) => refused(&refusal, known),
     })
 }
@@ -140,7 +140,7 @@ struct Named {
 fn get(desk: &Desk, args: Named) -> Step {
     let known = json!({"message_id": args.message_id});
     desk.request(Request::MessageShow(wire::Id { id: args.message_id }), move |outcome| match outcome {
-        Ok(message) => answered(json!({"message_id": message["message_id"], "message": message})),
+        Ok(message) => named("message_id", "message", &message),
         Err(refusal) => refused(&refusal, known),
     })
 }
@@ -197,7 +197,7 @@ fn all(desk: &Desk, args: List) -> Step {
         before: args.before,
     });
     desk.request(request, |outcome| match outcome {
-        Ok(found) => answered(counted("messages_count", "messages", found)),
+        Ok(found) => counted("messages_count", "messages", &found),
         Err(refusal) => refused(&refusal, json!({})),
     })
 }
@@ -286,7 +286,7 @@ impl Waiting {
 
     fn ended(self, outcome: Result<Reply, Refusal>) -> Step {
         let known = json!({"message_id": self.name});
-        match outcome.and_then(|reply| self.desk.translator.shown(reply)) {
+        match outcome.and_then(|reply| self.desk.value_of(reply)) {
             Ok(waited) => Step::look(move |reader| match with_reply(&self.desk, &waited, reader) {
                 Ok(answer) => answered(answer),
                 Err(refusal) => refused(&refusal, known),
@@ -299,7 +299,7 @@ impl Waiting {
 fn with_reply(desk: &Desk, waited: &Value, reader: &mut dyn Reader) -> Result<Value, Refusal> {
     let id = waited["id"].as_str().unwrap_or_default();
     let show = Request::MessageShow(wire::Id { id: id.to_owned() });
-    let message = match desk.translator.read(&show, reader) {
+    let message = match desk.found(&show, reader) {
         Err(refusal) if refusal.code == Code::NotFound => Value::Null,
         found => found?,
     };
@@ -308,7 +308,7 @@ fn with_reply(desk: &Desk, waited: &Value, reader: &mut dyn Reader) -> Result<Va
         Some(thread) => {
             let list =
                 wire::MessageList { thread: Some(thread), limit: Some(LOOKED_THROUGH), ..wire::MessageList::default() };
-            let mut found = desk.translator.read(&Request::MessageList(list), reader)?;
+            let mut found = desk.found(&Request::MessageList(list), reader)?;
             let is_reply = |it: &&mut Value| it["metadata"]["in_reply_to"] == message["message_id"];
             let messages = found["messages"].as_array_mut();
             messages.and_then(|all| all.iter_mut().find(is_reply)).map(Value::take).unwrap_or_default()

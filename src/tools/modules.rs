@@ -1,7 +1,7 @@
 //! The tool about modules: whom there is to be asked.
 
 use super::Served;
-use super::desk::{Desk, answered, counted, refused};
+use super::desk::{Desk, counted, refused};
 use super::pools::Nothing;
 use super::schemas::{self, list, text, whole};
 use crate::control::wire::{self, Request};
@@ -34,7 +34,7 @@ ask_module and send_message; the absolute path of any directory will do as well.
 
 fn all(desk: &Desk, _: Nothing) -> Step {
     desk.request(Request::ModuleList(wire::Empty {}), |outcome| match outcome {
-        Ok(modules) => answered(counted("modules_count", "modules", modules)),
+        Ok(modules) => counted("modules_count", "modules", &modules),
         Err(refusal) => refused(&refusal, json!({})),
     })
 }

@@ -1,7 +1,7 @@
 //! Tools about pools: making, seeing and ending them.
 
 use super::Served;
-use super::desk::{Desk, answered, counted, refused};
+use super::desk::{Desk, answered, counted, named, passed_on, refused, value};
 use super::schemas::{self, flag, list, text, whole, word};
 use crate::control::wire::{self, Request};
 use crate::mcp::server::{Effect, Step, Tool};
@@ -95,7 +95,8 @@ fn create(desk: &Desk, args: Create) -> Step {
     desk.request(request, move |outcome| match outcome {
         Ok(pool) => {
             let keys = ["pool_id", "status", "executor", "dir", "workers_count", "queue_size", "created_at"];
-            answered(keys.iter().map(|key| ((*key).to_owned(), pool[*key].clone())).collect())
+            let mut pool = value(&pool);
+            answered(keys.iter().map(|key| ((*key).to_owned(), pool[*key].take())).collect())
         }
         Err(refusal) => refused(&refusal, known),
     })
@@ -122,7 +123,7 @@ pub(super) struct Nothing {}
 
 fn all(desk: &Desk, _: Nothing) -> Step {
     desk.request(Request::PoolList(wire::Empty {}), |outcome| match outcome {
-        Ok(pools) => answered(counted("pools_count", "pools", pools)),
+        Ok(pools) => counted("pools_count", "pools", &pools),
         Err(refusal) => refused(&refusal, json!({})),
     })
 }
@@ -148,7 +149,7 @@ struct Named {
 
 fn status(desk: &Desk, args: Named) -> Step {
     desk.request(Request::PoolStatus(wire::PoolId { pool_id: args.pool_id.clone() }), move |outcome| match outcome {
-        Ok(pool) => answered(json!({"pool_id": pool["pool_id"], "status": pool})),
+        Ok(pool) => named("pool_id", "status", &pool),
         Err(refusal) => refused(&refusal, json!({"pool_id": args.pool_id})),
     })
 }
@@ -176,7 +177,7 @@ struct NamedOrAll {
 fn health(desk: &Desk, args: NamedOrAll) -> Step {
     let known = args.pool_id.as_ref().map_or_else(|| json!({}), |id| json!({"pool_id": id}));
     desk.request(Request::PoolHealth(wire::PoolHealth { pool_id: args.pool_id }), move |outcome| match outcome {
-        Ok(health) => answered(json!({"health": health})),
+        Ok(health) => answered(json!({"health": value(&health)})),
         Err(refusal) => refused(&refusal, known),
     })
 }
@@ -217,7 +218,7 @@ struct Delete {
 fn delete(desk: &Desk, args: Delete) -> Step {
     let request = wire::PoolDelete { pool_id: args.pool_id.clone(), timeout_seconds: args.timeout };
     desk.request(Request::PoolDelete(request), move |outcome| match outcome {
-        Ok(deleted) => answered(deleted),
+        Ok(deleted) => passed_on(&deleted),
         Err(refusal) => refused(&refusal, json!({"pool_id": args.pool_id})),
     })
 }
@@ -237,7 +238,10 @@ fn get_pool_manager_status() -> Tool {
 
 fn manager(desk: &Desk, _: Nothing) -> Step {
     desk.request(Request::PoolHealth(wire::PoolHealth { pool_id: None }), |outcome| match outcome {
-        Ok(health) => answered(json!({"manager_running": health["pool_manager_running"], "health": health})),
+        Ok(health) => {
+            let health = value(&health);
+            answered(json!({"manager_running": health["pool_manager_running"], "health": health}))
+        }
         Err(refusal) => refused(&refusal, json!({})),
     })
 }

@@ -1,6 +1,6 @@
 //! What can be read by its address: messages, threads and pools, as the control socket shows them.
 
-use super::desk::Desk;
+use super::desk::{Desk, value};
 use crate::control::wire::{self, Request};
 use crate::mcp::protocol::{RpcError, code};
 use crate::mcp::server::{Step, Template, fleeting};
@@ -82,8 +82,8 @@ pub(super) fn list(desk: &Desk) -> Step {
         };
         Step::look(move |reader| {
             let page = wire::PageArgs { limit: Some(THREADS_LISTED), before: None };
-            match then.translator.read(&Request::ThreadList(page), reader) {
-                Ok(threads) => Step::complete(fleeting(json!({"resources": named(&pools, &threads)}))),
+            match then.found(&Request::ThreadList(page), reader) {
+                Ok(threads) => Step::complete(fleeting(json!({"resources": named(&value(&pools), &threads)}))),
                 Err(refusal) => Step::error(code::INTERNAL_ERROR, &refusal.message),
             }
         })
@@ -124,25 +124,25 @@ pub(super) fn read(desk: &Desk, uri: String) -> Step {
             return Step::look(move |reader| told(uri, thread(&desk, id, reader)));
         }
     };
-    desk.request(request, move |outcome| told(uri, outcome))
+    desk.request(request, move |outcome| told(uri, outcome.map(|shown| shown.get().to_owned())))
 }
 
-fn thread(desk: &Desk, id: String, reader: &mut dyn Reader) -> Result<Value, Refusal> {
-    let thread = desk.translator.read(&Request::ThreadShow(wire::Id { id }), reader)?;
+fn thread(desk: &Desk, id: String, reader: &mut dyn Reader) -> Result<String, Refusal> {
+    let thread = desk.found(&Request::ThreadShow(wire::Id { id }), reader)?;
     let args = wire::MessageList {
         thread: thread["thread_id"].as_str().map(str::to_owned),
         limit: Some(MESSAGES_READ),
         ..wire::MessageList::default()
     };
-    let mut page = desk.translator.read(&Request::MessageList(args), reader)?;
+    let mut page = desk.found(&Request::MessageList(args), reader)?;
     page["thread"] = thread;
-    Ok(page)
+    Ok(page.to_string())
 }
 
-fn told(uri: String, outcome: Result<Value, Refusal>) -> Step {
+fn told(uri: String, outcome: Result<String, Refusal>) -> Step {
     match outcome {
         Ok(shown) => {
-            let contents = json!([{"uri": uri, "mimeType": JSON, "text": shown.to_string()}]);
+            let contents = json!([{"uri": uri, "mimeType": JSON, "text": shown}]);
             Step::complete(fleeting(json!({"contents": contents})))
         }
         Err(refusal) if refusal.code == Code::NotFound => not_found(&uri),

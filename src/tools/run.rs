@@ -178,10 +178,10 @@ fn patience(timeout: Option<f64>) -> Patience {
 
 /// What has come of a task, with what else the tool has to say of it.
 fn tell(desk: &Desk, ended: Result<Box<TaskView>, Refusal>, known: Value, more: Value) -> Step {
-    let shown = ended.and_then(|view| desk.translator.shown(Reply::Task(view)));
+    let shown = ended.and_then(|view| desk.value_of(Reply::Task(view)));
     match shown.map(|task| finished(&task)) {
         Err(refusal) => refused(&refusal, known),
-        Ok(Ok(answer)) => Step::answered(with(answer, more)),
+        Ok(Ok(answer)) => Step::answered(&with(answer, more)),
         Ok(Err(details)) => Step::failed(&with(details, more)),
     }
 }

@@ -1,7 +1,7 @@
 //! Tools about tasks: handing one in without waiting for it, seeing and cancelling it.
 
 use super::Served;
-use super::desk::{Desk, answered, counted, refused};
+use super::desk::{Desk, answered, counted, named, passed_on, refused, value};
 use super::schemas::{self, flag, list, text, whole, word};
 use crate::control::wire::{self, Request};
 use crate::mcp::server::{Effect, Step, Tool};
@@ -123,7 +123,7 @@ fn submit(desk: &Desk, args: Submit) -> Step {
         on_crash: args.on_crash,
     });
     desk.request(request, move |outcome| match outcome {
-        Ok(submitted) => answered(submitted),
+        Ok(submitted) => passed_on(&submitted),
         Err(refusal) => refused(&refusal, known),
     })
 }
@@ -151,7 +151,7 @@ struct Named {
 fn get(desk: &Desk, args: Named) -> Step {
     let known = json!({"task_id": args.task_id});
     desk.request(Request::TaskShow(wire::TaskId { task_id: args.task_id }), move |outcome| match outcome {
-        Ok(task) => answered(json!({"task_id": task["task_id"], "task": task})),
+        Ok(task) => named("task_id", "task", &task),
         Err(refusal) => refused(&refusal, known),
     })
 }
@@ -181,7 +181,10 @@ One that is completed or has failed is refused with the code conflict.",
 fn cancel(desk: &Desk, args: Named) -> Step {
     let known = json!({"task_id": args.task_id});
     desk.request(Request::TaskCancel(wire::TaskId { task_id: args.task_id }), move |outcome| match outcome {
-        Ok(task) => answered(json!({"task_id": task["task_id"], "pool_id": task["pool_id"], "status": task["status"]})),
+        Ok(task) => {
+            let task = value(&task);
+            answered(json!({"task_id": task["task_id"], "pool_id": task["pool_id"], "status": task["status"]}))
+        }
         Err(refusal) => refused(&refusal, known),
     })
 }
@@ -234,7 +237,7 @@ fn all(desk: &Desk, args: List) -> Step {
         before: args.before,
     });
     desk.request(request, |outcome| match outcome {
-        Ok(tasks) => answered(counted("tasks_count", "tasks", tasks)),
+        Ok(tasks) => counted("tasks_count", "tasks", &tasks),
         Err(refusal) => refused(&refusal, json!({})),
     })
 }

@@ -1,7 +1,7 @@
 //! Tools about upstreams: servers that are polled for their metrics.
 
 use super::Served;
-use super::desk::{Desk, answered, counted, refused};
+use super::desk::{Desk, answered, counted, refused, value};
 use super::schemas::{self, flag, list, number, text, text_or_null, whole};
 use crate::control::wire::{self, Request};
 use crate::mcp::server::{Effect, Step, Tool};
@@ -53,16 +53,20 @@ fn poll(desk: &Desk, args: Poll) -> Step {
     let timeout_seconds = Some(args.timeout.unwrap_or(PATIENCE_SECONDS));
     let request = Request::UpstreamPoll(wire::UpstreamPoll { name: args.name, timeout_seconds });
     desk.request(request, move |outcome| match outcome {
-        Ok(upstream) => answered(json!({
-            "name": upstream["name"],
-            "poll_cycle": upstream["poll_cycles"],
-            "timestamp": upstream["last_poll_time"],
-            "metrics_collected": upstream["metrics_collected"],
-            "errors": upstream["last_errors"],
-            "healthy": upstream["healthy"],
-            "circuit_breaker": upstream["circuit_breaker"],
-        })),
+        Ok(upstream) => answered(polled(&value(&upstream))),
         Err(refusal) => refused(&refusal, known),
+    })
+}
+
+fn polled(upstream: &Value) -> Value {
+    json!({
+        "name": upstream["name"],
+        "poll_cycle": upstream["poll_cycles"],
+        "timestamp": upstream["last_poll_time"],
+        "metrics_collected": upstream["metrics_collected"],
+        "errors": upstream["last_errors"],
+        "healthy": upstream["healthy"],
+        "circuit_breaker": upstream["circuit_breaker"],
     })
 }
 
@@ -131,13 +135,14 @@ struct NamedOrAll {
 
 fn status(desk: &Desk, args: NamedOrAll) -> Step {
     let known = args.name.as_ref().map_or_else(|| json!({}), |name| json!({"name": name}));
+    let is_all = args.name.is_none();
     let request = match args.name {
         Some(name) => Request::UpstreamStatus(wire::UpstreamName { name }),
         None => Request::UpstreamList(wire::Empty {}),
     };
     desk.request(request, move |outcome| match outcome {
-        Ok(all) if all["upstreams"].is_array() => answered(counted("upstreams_count", "upstreams", all)),
-        Ok(one) => answered(json!({"upstreams_count": 1, "upstreams": [one]})),
+        Ok(all) if is_all => counted("upstreams_count", "upstreams", &all),
+        Ok(one) => answered(json!({"upstreams_count": 1, "upstreams": [value(&one)]})),
         Err(refusal) => refused(&refusal, known),
     })
 }

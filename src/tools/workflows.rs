@@ -1,7 +1,7 @@
 //! The tool about workflows: how one stands.
 
 use super::Served;
-use super::desk::{Desk, answered, refused};
+use super::desk::{Desk, named, refused};
 use super::schemas::{self, list, number_or_null, text, text_or_null, whole, whole_or_null};
 use crate::control::wire::{self, Request};
 use crate::mcp::server::{Effect, Step, Tool};
@@ -86,7 +86,7 @@ fn status(desk: &Desk, args: Named) -> Step {
     let known = json!({"workflow_id": args.workflow_id});
     let request = Request::WorkflowShow(wire::WorkflowId { workflow_id: args.workflow_id });
     desk.request(request, move |outcome| match outcome {
-        Ok(found) => answered(json!({"workflow_id": found["workflow_id"], "workflow": found})),
+        Ok(found) => named("workflow_id", "workflow", &found),
         Err(refusal) => refused(&refusal, known),
     })
 }

@@ -3,7 +3,7 @@
 use super::wake::Alarm;
 use crate::clock::Tick;
 use crate::mcp::protocol::{Era, RpcError, code};
-use crate::mcp::server::{After, Answer, Engine, Look, Outcome, Request, Step};
+use crate::mcp::server::{After, Answer, Engine, Look, Order, Outcome, Request, Step};
 use crate::model::command::{Command, Refusal, Reply};
 use crate::ports::{self, Asker, ReadError, Reader};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -83,7 +83,13 @@ impl Calls {
     ///
     /// # Errors
     /// Too many are under way: the answer that says so.
-    pub(super) fn start(&mut self, connection: usize, request: Box<Request>, now: Tick) -> Result<Call, Answer> {
+    pub(super) fn start(
+        &mut self,
+        connection: usize,
+        request: Box<Request>,
+        order: Order,
+        now: Tick,
+    ) -> Result<Call, Answer> {
         let of_connection = self.of_connection.get(&connection).copied().unwrap_or_default();
         if self.running.len() >= CALLS_MAX || of_connection >= CALLS_A_CONNECTION_MAX {
             let most = if self.running.len() >= CALLS_MAX { CALLS_MAX } else { CALLS_A_CONNECTION_MAX };
@@ -94,7 +100,6 @@ impl Calls {
         self.of_connection.insert(connection, of_connection + 1);
         self.next += 1;
         let call = Call(self.next);
-        let order = request.order.clone();
         self.running.insert(call, Running { connection, request, then: None, abort: Vec::new() });
         let engine = self.engine.clone();
         self.advance(call, now, move || engine.offer().begin(order));

@@ -98,10 +98,10 @@ impl Exchange {
             // A request is given up by closing its stream: an id says nothing where everybody comes through one door.
             Taken::Nothing | Taken::Cancel(_) => Say::Answer(Response::new(202, JSON, Bytes::new())),
             Taken::Answer(answer) => Say::Answer(response(answer)),
-            Taken::Order(request) => {
+            Taken::Order(request, order) => {
                 let waits = request.waits;
                 let streams = waits && self.may_stream();
-                match shared.calls.start(id, request, now.tick) {
+                match shared.calls.start(id, request, order, now.tick) {
                     Err(answer) => Say::Answer(response(answer)),
                     Ok(call) => {
                         self.state = State::Calling { call, streams, waits };

@@ -195,12 +195,12 @@ impl Lines {
                 }
                 self.following.remove(&id);
             }
-            Taken::Order(request) => {
+            Taken::Order(request, order) => {
                 let (id, waits) = (request.id.clone(), request.waits);
                 if self.calls.contains_key(&id) || self.following.contains_key(&id) {
                     return say(&mut self.outbox, shared.calls.engine().twice(&request).body);
                 }
-                match shared.calls.start(self.id, request, shared.now.tick) {
+                match shared.calls.start(self.id, request, order, shared.now.tick) {
                     Ok(call) => drop(self.calls.insert(id, Open { call, waits })),
                     Err(answer) => say(&mut self.outbox, answer.body),
                 }

@@ -44,7 +44,7 @@ fuzz_target!(|bytes: &[u8]| {
             serde_json::from_slice::<Value>(&listening.opening).expect("an opening is JSON");
         }
         // What an order says is checked where it begins; it must not panic there either.
-        Taken::Order(request) => drop(ENGINE.offer().begin(request.order)),
+        Taken::Order(_, order) => drop(ENGINE.offer().begin(order)),
         Taken::Nothing | Taken::Cancel(_) => {}
     }
 });

@@ -5,7 +5,8 @@ use super::super::{Meaning, Translator};
 use super::*;
 use crate::model::command::Code;
 use crate::model::id::TaskId;
-use serde_json::json;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 fn translator() -> Translator {
     Translator::new(defaults(), Arc::new(SystemClock::new()))
@@ -13,6 +14,10 @@ fn translator() -> Translator {
 
 fn cancel(id: &str) -> Request {
     Request::TaskCancel(wire::TaskId { task_id: id.to_owned() })
+}
+
+fn shown(text: Result<Box<RawValue>, Refusal>) -> Value {
+    serde_json::from_str(text.unwrap().get()).unwrap()
 }
 
 fn commanded(meaning: Meaning) -> Command {
@@ -44,7 +49,7 @@ fn what_is_wrong_is_refused_as_on_the_socket_and_what_reads_is_read() {
     assert_eq!(refused.message, "Unknown selector strategy: fastest");
     let show = Request::MessageShow(wire::Id { id: "3".to_owned() });
     assert!(matches!(translator.meaning(&show, None), Ok(Meaning::Read)));
-    assert_eq!(translator.read(&show, &mut FakeStore::default()).unwrap()["content"], "xxx");
-    assert_eq!(translator.shown(Reply::Published(7)).unwrap(), json!({"seq": 7}));
+    assert_eq!(shown(translator.read(&show, &mut FakeStore::default()))["content"], "xxx");
+    assert_eq!(shown(translator.shown(Reply::Published(7))), json!({"seq": 7}));
     assert_eq!(translator.shown(Reply::Metrics(Vec::new(), Vec::new())).unwrap_err().code, Code::Internal);
 }

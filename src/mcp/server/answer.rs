@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::message::Id;
 use crate::mcp::protocol::{Era, RpcError, code, meta};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 /// A message for the client, and the status that it has where HTTP carries it.
@@ -28,10 +29,12 @@ impl Rejected {
 }
 
 /// What a request has come to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Done {
     /// The members of the result.
     Complete(Map<String, Value>),
+    /// What a tool answers, a JSON object. It goes out twice: as it is, and as the text of it.
+    Answered(Box<RawValue>),
     /// It goes on by itself, as a task of the tasks extension (SEP-2663).
     Task(Map<String, Value>),
 }
@@ -55,6 +58,7 @@ impl Signature {
 pub(super) fn outcome(id: &Id, context: &Context, signature: &Signature, outcome: Outcome) -> Answer {
     let (kind, mut result) = match outcome {
         Ok(Done::Complete(result)) => ("complete", result),
+        Ok(Done::Answered(structured)) => return answered(id, context, signature, &structured),
         Ok(Done::Task(result)) => ("task", result),
         Err(found) => return error(Some(id), status_of(context.era, &found), &found),
     };
@@ -67,6 +71,25 @@ pub(super) fn outcome(id: &Id, context: &Context, signature: &Signature, outcome
     }
     let result = Value::Object(result);
     Answer { status: 200, body: format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#).into_bytes() }
+}
+
+/// What a tool answers, written once: it may be long, and there is nothing to be changed in it.
+fn answered(id: &Id, context: &Context, signature: &Signature, structured: &RawValue) -> Answer {
+    let structured = structured.get();
+    // With room for what is escaped in the text.
+    let mut body = Vec::with_capacity(structured.len() * 5 / 2 + 256);
+    let begin = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"#);
+    body.extend_from_slice(begin.as_bytes());
+    // Into memory, and of a text: nothing in it can fail.
+    let _ = serde_json::to_writer(&mut body, structured);
+    body.extend_from_slice(br#"}],"structuredContent":"#);
+    body.extend_from_slice(structured.as_bytes());
+    if context.era == Era::Modern {
+        let meta = format!(r#","resultType":"complete","_meta":{{"{}":{}}}"#, meta::SERVER_INFO, signature.shown());
+        body.extend_from_slice(meta.as_bytes());
+    }
+    body.extend_from_slice(b"}}");
+    Answer { status: 200, body }
 }
 
 fn error(id: Option<&Id>, status: u16, error: &RpcError) -> Answer {

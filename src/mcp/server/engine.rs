@@ -32,7 +32,8 @@ pub enum Taken {
     Answer(Answer),
     /// The client does not wait for that request any more.
     Cancel(Id),
-    Order(Box<Request>),
+    /// Something is to be done, and how its answer is told.
+    Order(Box<Request>, Order),
     /// The client wants to be told of changes from here on.
     Listen(Box<Listening>),
 }
@@ -42,8 +43,6 @@ pub enum Taken {
 pub struct Request {
     pub id: Id,
     pub context: Context,
-    /// What is to be done; taken by whoever does it.
-    pub order: Order,
     /// Whether its answer may be long in coming.
     pub waits: bool,
     told: Option<u64>,
@@ -101,7 +100,7 @@ impl Engine {
         };
         match routed {
             Routed::Now(outcome) => Taken::Answer(self.answer(&id, &context, outcome)),
-            Routed::Order { order, waits } => Taken::Order(Box::new(Request { id, context, order, waits, told: None })),
+            Routed::Order { order, waits } => Taken::Order(Box::new(Request { id, context, waits, told: None }), order),
         }
     }
 

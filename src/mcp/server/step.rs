@@ -5,6 +5,8 @@ use super::answer::{Done, Outcome};
 use crate::mcp::protocol::{RpcError, code};
 use crate::model::command::{Command, Refusal, Reply};
 use crate::ports::Reader;
+use serde::Serialize;
+use serde_json::value::to_raw_value;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -116,9 +118,13 @@ impl Step {
         Step::Pause { wait, then: Box::new(move |()| then()) }
     }
 
-    /// What a tool answers, as JSON and as the text of it.
-    pub fn answered(structured: Value) -> Step {
-        Step::complete(tool_result(structured))
+    /// What a tool answers: an object, told as JSON and as the text of it.
+    pub fn answered(structured: &impl Serialize) -> Step {
+        match to_raw_value(structured) {
+            Ok(structured) if structured.get().starts_with('{') => Step::Done(Ok(Done::Answered(structured))),
+            Ok(_) => Step::error(code::INTERNAL_ERROR, "what the tool answers is no object"),
+            Err(error) => Step::error(code::INTERNAL_ERROR, &format!("what the tool answers is no JSON: {error}")),
+        }
     }
 
     /// What a tool says that could not do what it was asked to; the model reads it and may do better. Everything useful is in

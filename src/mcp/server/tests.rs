@@ -38,7 +38,7 @@ impl Offer for Sample {
     }
 
     fn begin(&self, order: Order) -> Step {
-        Step::answered(json!({"order": format!("{order:?}")}))
+        Step::answered(&json!({"order": format!("{order:?}")}))
     }
 
     fn channel(&self, uri: &str) -> Option<String> {
@@ -137,7 +137,7 @@ fn the_modern_era_says_everything_with_each_request() {
 
 #[test]
 fn headers_say_what_the_body_says() {
-    let is_taken = |taken: &Taken| matches!(taken, Taken::Order(_));
+    let is_taken = |taken: &Taken| matches!(taken, Taken::Order(..));
     let call = |headers: &[(&str, Option<&str>)]| http("tools/call", json!({"name": "look"}), headers);
     assert!(is_taken(&call(&[])));
     assert!(is_taken(&call(&[("mcp-name", Some("  look "))])));
@@ -192,7 +192,7 @@ fn a_token_for_reading_sees_and_calls_what_only_reads() {
     };
     let (_, listed) = of(ask("tools/list", json!({})));
     assert_eq!(listed["result"]["tools"].as_array().unwrap().len(), 1);
-    assert!(matches!(ask("tools/call", json!({"name": "look"})), Taken::Order(_)));
+    assert!(matches!(ask("tools/call", json!({"name": "look"})), Taken::Order(..)));
     let (_, refused) = of(ask("tools/call", json!({"name": "run"})));
     assert!(refused["error"]["message"].as_str().unwrap().contains("full"), "{refused}");
 }
@@ -212,10 +212,10 @@ fn what_cannot_be_ordered_is_an_error_of_its_parameters() {
         let (_, answer) = of(legacy(method, params.clone()));
         assert_eq!(answer["error"]["code"], code::INVALID_PARAMS, "{method} {params}");
     }
-    let Taken::Order(request) = legacy("prompts/get", json!({"name": "ask", "arguments": {"module": "b"}})) else {
+    let Taken::Order(_, order) = legacy("prompts/get", json!({"name": "ask", "arguments": {"module": "b"}})) else {
         panic!("no order");
     };
-    assert!(matches!(request.order, Order::Prompt { name: "ask", .. }));
+    assert!(matches!(order, Order::Prompt { name: "ask", .. }));
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn tasks_are_for_those_who_know_them() {
         assert!(required[TASKS_EXTENSION].is_object());
     }
     let order = |taken: Taken| match taken {
-        Taken::Order(request) => request.order,
+        Taken::Order(_, order) => order,
         other => panic!("{other:?}"),
     };
     assert_eq!(order(modern("tasks/get", json!({"taskId": "t"}), knows.clone())), Order::Task { id: "t".into() });
@@ -262,14 +262,14 @@ fn progress_is_told_to_who_asked_and_only_grows() {
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
         "params": {"name": "run", "_meta": {"progressToken": "p"}}});
     let taken = engine().take(body.to_string().as_bytes(), Via::Lines, May::Act);
-    let Taken::Order(mut request) = taken else { panic!("{taken:?}") };
+    let Taken::Order(mut request, _) = taken else { panic!("{taken:?}") };
     assert!(request.waits);
     let mut tell = |done| request.progress(&Progress { done, total: None, message: None });
     let told: Value = serde_json::from_slice(&tell(1).unwrap()).unwrap();
     assert_eq!(told["params"], json!({"progressToken": "p", "progress": 1}));
     assert!(tell(1).is_none() && tell(0).is_none() && tell(2).is_some());
     let silent = legacy("tools/call", json!({"name": "run"}));
-    let Taken::Order(mut silent) = silent else { panic!("{silent:?}") };
+    let Taken::Order(mut silent, _) = silent else { panic!("{silent:?}") };
     assert!(silent.progress(&Progress { done: 1, total: None, message: None }).is_none());
 }
 

@@ -147,7 +147,7 @@ impl House {
         let Ok(Meaning::Command(command)) = self.translator.meaning(request, None) else { panic!("{request:?}") };
         let ask = self.ask(*command);
         let reply = self.answers.remove(&ask).expect("an answer").expect("no refusal");
-        self.translator.shown(reply).unwrap_or_default()
+        serde_json::from_str(self.translator.shown(reply).unwrap_or_default().get()).unwrap()
     }
 
     pub(super) fn begin(&mut self, order: Order) -> Calling {

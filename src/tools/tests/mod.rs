@@ -13,7 +13,7 @@ mod tasks;
 mod walk;
 
 use crate::mcp::protocol::RpcError;
-use crate::mcp::server::{Done, Outcome};
+use crate::mcp::server::{Done, Outcome, tool_result};
 use house::House;
 use serde_json::{Map, Value, json};
 
@@ -21,6 +21,7 @@ use serde_json::{Map, Value, json};
 fn complete(outcome: &Outcome) -> Value {
     match outcome {
         Ok(Done::Complete(result)) => Value::Object(result.clone()),
+        Ok(Done::Answered(structured)) => tool_result(serde_json::from_str(structured.get()).unwrap()),
         other => panic!("not complete: {other:?}"),
     }
 }
