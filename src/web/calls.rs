@@ -196,6 +196,10 @@ impl Calls {
         self.pauses.first_key_value().map(|((due, _), _)| *due)
     }
 
+    pub(super) fn has_told(&self) -> bool {
+        !self.told.is_empty()
+    }
+
     /// What there is to be told to connections.
     pub(super) fn take_told(&mut self) -> Vec<(usize, Call, Told)> {
         std::mem::take(&mut self.told)

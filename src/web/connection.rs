@@ -21,7 +21,11 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    pub(super) fn ready(&mut self, readable: bool, writable: bool) -> bool {
+    /// `ends`: the peer's end, or an error, is among what there is to be read. Returns whether it could not write before.
+    pub(super) fn ready(&mut self, readable: bool, writable: bool, ends: bool) -> bool {
+        if let Connection::Http(http) = self {
+            http.ends |= ends;
+        }
         let (can_read, can_write) = match self {
             Connection::Http(http) => (&mut http.readable, &mut http.writable),
             Connection::Session(session) => (&mut session.readable, &mut session.writable),

@@ -120,10 +120,11 @@ impl EventLoop {
                 LISTENER => self.accept_at = Some(self.shared.now.tick),
                 WAKER => {}
                 Token(id) => {
-                    let readable = event.is_readable() || event.is_read_closed() || event.is_error();
+                    let ends = event.is_read_closed() || event.is_error();
+                    let readable = event.is_readable() || ends;
                     let writable = event.is_writable() || event.is_write_closed();
                     if let Some(place) = self.connections.get_mut(&id) {
-                        let was_blocked = place.connection.ready(readable, writable);
+                        let was_blocked = place.connection.ready(readable, writable, ends);
                         self.ready.push((id, was_blocked));
                     }
                 }
@@ -147,7 +148,7 @@ impl EventLoop {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || self.shared.calls.has_told() {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.first().map(|(due, _)| *due);
@@ -299,13 +300,19 @@ impl EventLoop {
         self.shared.calls.resume(now);
     }
 
-    /// What has come of calls; their connections go on with the next turn.
+    /// What has come of calls goes out at once; what comes of that, with the next turn.
     fn tell_calls(&mut self) {
+        let mut told_ids = Vec::new();
         for (id, call, told) in self.shared.calls.take_told() {
             if let Some(place) = self.connections.get_mut(&id) {
                 place.connection.told(call, told, &self.shared);
-                self.ready.push((id, true));
+                told_ids.push(id);
             }
+        }
+        told_ids.sort_unstable();
+        told_ids.dedup();
+        for id in told_ids {
+            self.visit(id, true);
         }
     }
 

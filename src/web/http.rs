@@ -61,6 +61,8 @@ pub(super) struct Http {
     stage: Stage,
     pub(super) readable: bool,
     pub(super) writable: bool,
+    /// The peer's end is among what there is to be read.
+    pub(super) ends: bool,
     /// Whole requests may be left that have come already.
     has_more: bool,
     /// The peer says nothing more; what it has asked for is still answered.
@@ -79,6 +81,7 @@ impl Http {
             stage: Stage::Reading,
             readable: true,
             writable: true,
+            ends: false,
             has_more: false,
             has_ended: false,
             due: shared.now.tick.after(shared.settings.handshake_timeout),
@@ -202,7 +205,8 @@ impl Http {
             self.input.truncate(old + read.as_ref().copied().unwrap_or(0));
             match read {
                 Ok(0) => (self.has_ended, self.readable) = (true, false),
-                Ok(_) => {}
+                // Less than there was room for is all that has come; the loop says when there is more (epoll(7)).
+                Ok(read) => self.readable = read == READ_BYTES || self.ends,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
                 Err(error) => return Err(error),
