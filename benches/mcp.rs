@@ -2,7 +2,8 @@
 //! from memory; messages that are on the disk when the call is answered; calls beside many who wait.
 //!
 //! One thread calls on eight connections, one call in flight on each, and reads no more of an answer than where it ends. It has the
-//! same two processors as the server. `cargo bench --bench mcp`
+//! same two processors as the server. The floor is a thread that knows how long a request is and sends the bytes of our answer,
+//! one read and one write for each: less than that nobody can do over a socket. `cargo bench --bench mcp`
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod peers;
@@ -14,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use support::{Daemon, PROGRAM, Process, Runs, quantile, runs, scratch, tell_load, tell_skipped};
@@ -81,7 +82,8 @@ fn calls(ours: &Server, peers: &[(&'static str, usize, f64, Peer, Server)]) {
     let sent = ours.structured("send_message", &message(None));
     let send = ours.requests("send_message", &message(sent["thread_id"].as_str()));
     let (mut listing, mut listing_cpu, mut p99) = (Runs::default(), Runs::default(), Runs::default());
-    let (mut asking, mut durable) = (Runs::default(), Runs::default());
+    let (mut asking, mut durable, mut floor) = (Runs::default(), Runs::default(), Runs::default());
+    let bare = Server::floor(ours, &list(ours));
     let mut theirs: Vec<[Runs; 3]> = peers.iter().map(|_| Default::default()).collect();
     for _ in 0..runs() {
         let run = ours.run(&list(ours), CALLS);
@@ -90,6 +92,7 @@ fn calls(ours: &Server, peers: &[(&'static str, usize, f64, Peer, Server)]) {
         p99.push(run.p99_millis);
         asking.push(ours.run(&status(ours), CALLS).calls_per_second);
         durable.push(ours.run(&send, CALLS_DURABLE).calls_per_second);
+        floor.push(bare.run(&list(ours), CALLS).calls_per_second);
         for ((_, calls, _, _, server), runs) in peers.iter().zip(&mut theirs) {
             let run = server.run(&list(server), *calls);
             runs[0].push(run.calls_per_second);
@@ -101,6 +104,8 @@ fn calls(ours: &Server, peers: &[(&'static str, usize, f64, Peer, Server)]) {
     println!("list_pools             {}, {}", listing.show("calls/s"), listing_cpu.show("µs of processor a call"));
     println!("get_pool_status        {}", asking.show("calls/s"));
     println!("send_message, durable  {}", durable.show("calls/s"));
+    println!("the floor              {}", floor.show("calls/s"));
+    println!("list_pools beside the floor {}", listing.over(&floor).show("×"));
     for ((name, ..), runs) in peers.iter().zip(&theirs) {
         println!("{name}: list_pools      {}, {}", runs[0].show("calls/s"), runs[1].show("µs of processor a call"));
         println!("{name}: get_pool_status {}", runs[2].show("calls/s"));
@@ -185,6 +190,22 @@ impl Server {
             std::thread::sleep(Duration::from_millis(10));
         }
         server.initialized()
+    }
+
+    /// The same answers as `other` gives, from a thread of this process that looks at nothing. It ends with the process.
+    fn floor(other: &Server, requests: &[Vec<u8>]) -> Server {
+        let (head, body) = Connection::open(&other.address).exchange(&requests[0]);
+        let answer = format!("{head}\r\n\r\n{body}").into_bytes();
+        let request_bytes = requests[0].len();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            loop {
+                let some: Vec<TcpStream> = (0..CONNECTIONS).map(|_| listener.accept().unwrap().0).collect();
+                answer_all(some, request_bytes, &answer);
+            }
+        });
+        Server { address, pid: std::process::id(), headers: String::new() }
     }
 
     /// With a session, where the server wants one.
@@ -297,6 +318,28 @@ fn together(connections: &mut [Connection], requests: &[Vec<u8>], calls: usize, 
                 sent += 1;
             }
             more
+        });
+    }
+}
+
+/// Answers each request of these connections, until all of them have ended.
+fn answer_all(mut connections: Vec<TcpStream>, request_bytes: usize, answer: &[u8]) {
+    let mut buffer = [0; 4096];
+    for stream in &connections {
+        stream.set_nodelay(true).unwrap();
+    }
+    while !connections.is_empty() {
+        let mut fds: Vec<PollFd<'_>> = connections.iter().map(|stream| PollFd::new(stream, PollFlags::IN)).collect();
+        poll(&mut fds, None).unwrap();
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        let mut ready = ready.iter();
+        connections.retain_mut(|stream| {
+            if ready.next() != Some(&true) {
+                return true;
+            }
+            let bytes = stream.read(&mut buffer).unwrap_or(0);
+            assert!(bytes == 0 || bytes == request_bytes, "a part of a request: {bytes}");
+            bytes > 0 && stream.write_all(answer).is_ok()
         });
     }
 }

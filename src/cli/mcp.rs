@@ -49,7 +49,10 @@ pub(super) fn run(_: Mcp, session: &mut Session) -> Outcome {
 }
 
 fn failed(error: io::Error) -> Failure {
-    Failure::Client(ClientError::Broken(error))
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::Output(error),
+        _ => Failure::Client(ClientError::Broken(error)),
+    }
 }
 
 /// Ids of requests that the daemon has and has not answered, as JSON.
@@ -101,35 +104,30 @@ impl Glance<'_> {
 }
 
 impl Bridge {
-    /// Until there is no more input, or nobody reads the output.
+    /// Until there is no more input.
+    ///
+    /// # Errors
+    /// The input cannot be read, or nobody reads the output.
     fn run(&mut self) -> io::Result<()> {
-        let mut input = Vec::new();
+        let mut input = Gathered::default();
+        // Of a line that is too long the rest is passed over, up to its end.
+        let mut passes_over = false;
         loop {
-            if !self.wait()? {
-                break;
-            }
-            let old = input.len();
-            input.resize(old + READ_BYTES, 0);
-            let read = io::stdin().lock().read(&mut input[old..]);
-            input.truncate(old + read.as_ref().copied().unwrap_or(0));
-            match read {
-                Ok(0) => {
-                    self.carry(&input);
-                    break;
-                }
-                Ok(_) => {
-                    let whole = input.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-                    self.carry(&input[..whole]);
-                    input.drain(..whole);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-            if input.len() > LINE_BYTES_MAX {
-                answer(None, &format!("a line may have {LINE_BYTES_MAX} bytes"))?;
-                break;
+            self.wait()?;
+            let Some(whole) = input.read(&mut io::stdin().lock())? else { break };
+            let passed = if passes_over && whole > 0 { first_line(&input.bytes) } else { 0 };
+            passes_over &= whole == 0;
+            self.carry(&input.bytes[passed..whole]);
+            input.bytes.drain(..whole);
+            if passes_over {
+                input.bytes.clear();
+            } else if input.bytes.len() > LINE_BYTES_MAX {
+                answer(None, &format!("a line may have {LINE_BYTES_MAX} bytes; this one is passed over"))?;
+                input.bytes.clear();
+                passes_over = true;
             }
         }
+        self.carry(&input.bytes);
         // What is answered from here on is what the daemon still answers.
         self.has_ended.store(true, Ordering::Release);
         if let Some(link) = self.link.take() {
@@ -139,14 +137,17 @@ impl Bridge {
         Ok(())
     }
 
-    /// Until there is input; false when there is nobody left to answer to.
-    fn wait(&self) -> io::Result<bool> {
+    /// Until there is input.
+    ///
+    /// # Errors
+    /// There is nobody left to answer to.
+    fn wait(&self) -> io::Result<()> {
         let stdin = io::stdin();
         loop {
             let mut fds = [PollFd::new(&stdin, PollFlags::IN), PollFd::new(&*self.over, PollFlags::IN)];
             match poll(&mut fds, None) {
-                Ok(_) if !fds[1].revents().is_empty() => return Ok(false),
-                Ok(_) if !fds[0].revents().is_empty() => return Ok(true),
+                Ok(_) if !fds[1].revents().is_empty() => return Err(io::ErrorKind::BrokenPipe.into()),
+                Ok(_) if !fds[0].revents().is_empty() => return Ok(()),
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -200,33 +201,63 @@ impl Bridge {
     }
 }
 
+/// What has come on one side, up to the end of its last line and beyond.
+#[derive(Default)]
+struct Gathered {
+    bytes: Vec<u8>,
+}
+
+impl Gathered {
+    /// Reads once, when there is no whole line in it. How many bytes whole lines have then; `None` at the end.
+    fn read(&mut self, from: &mut impl Read) -> io::Result<Option<usize>> {
+        let old = self.bytes.len();
+        self.bytes.resize(old + READ_BYTES, 0);
+        let read = from.read(&mut self.bytes[old..]);
+        self.bytes.truncate(old + read.as_ref().copied().unwrap_or(0));
+        match read {
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(match last_line_end(&self.bytes[old..]) {
+                0 => 0,
+                end => old + end,
+            })),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Some(0)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Bytes up to the end of the last whole line; 0 when there is none.
+fn last_line_end(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
+}
+
+/// Bytes of the first line, its end included; 0 when it has none.
+fn first_line(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1)
+}
+
 /// Carries what the daemon says, and when it has gone answers those who wait in vain.
 ///
 /// # Errors
 /// Nobody reads it.
 fn carry_back(mut from: UnixStream, early: Vec<u8>, waiting: &Waiting, has_ended: &AtomicBool) -> io::Result<()> {
-    let mut buffer = early;
+    let mut whole = last_line_end(&early);
+    let mut said = Gathered { bytes: early };
     loop {
-        let whole = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         if whole > 0 {
-            for line in buffer[..whole].split(|byte| *byte == b'\n') {
+            for line in said.bytes[..whole].split(|byte| *byte == b'\n') {
                 let glance: Option<Glance<'_>> = serde_json::from_slice(line).ok();
                 if let Some(id) = glance.filter(|it| it.method.is_none()).and_then(|it| it.id) {
                     waiting.lock().remove(id.get());
                 }
             }
-            write(&buffer[..whole])?;
-            buffer.drain(..whole);
+            write(&said.bytes[..whole])?;
+            said.bytes.drain(..whole);
         }
-        let old = buffer.len();
-        buffer.resize(old + READ_BYTES, 0);
-        let read = from.read(&mut buffer[old..]);
-        buffer.truncate(old + read.as_ref().copied().unwrap_or(0));
-        match read {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
+        match said.read(&mut from) {
+            Ok(Some(lines)) => whole = lines,
+            // However it went, it has gone.
+            Ok(None) | Err(_) => break,
         }
     }
     if has_ended.load(Ordering::Acquire) {

@@ -1,5 +1,6 @@
 //! Requests of MCP that are under way: each is a chain of steps, of which those that take a while are done elsewhere.
 
+use super::looks::Looks;
 use super::wake::Alarm;
 use crate::clock::Tick;
 use crate::mcp::protocol::{Era, RpcError, code};
@@ -7,7 +8,7 @@ use crate::mcp::server::{After, Answer, Engine, Look, Order, Outcome, Request, S
 use crate::model::command::{Command, Refusal, Reply};
 use crate::ports::{self, Asker, ReadError, Reader};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -26,6 +27,13 @@ const BUSY: i64 = -32_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Call(u64);
 
+#[cfg(test)]
+impl Call {
+    pub(super) fn of(number: u64) -> Call {
+        Call(number)
+    }
+}
+
 /// What a connection is to be told of its call.
 #[derive(Debug)]
 pub(super) enum Told {
@@ -41,7 +49,7 @@ pub(super) struct Calls {
     of_connection: HashMap<usize, usize>,
     next: u64,
     /// For the desk.
-    looks: VecDeque<(Call, Look)>,
+    looks: Looks,
     pauses: BTreeMap<(Tick, Call), After<()>>,
     to_here: Sender<(Call, Result<Reply, Refusal>)>,
     replies: Receiver<(Call, Result<Reply, Refusal>)>,
@@ -67,7 +75,7 @@ impl Calls {
             running: HashMap::new(),
             of_connection: HashMap::new(),
             next: 0,
-            looks: VecDeque::new(),
+            looks: Looks::default(),
             pauses: BTreeMap::new(),
             to_here,
             replies,
@@ -125,7 +133,7 @@ impl Calls {
                         },
                     }
                 }
-                Step::Look(look) => return self.looks.push_back((call, look)),
+                Step::Look(look) => return self.looks.put(running.connection, call, look),
                 Step::Pause { wait, then } => {
                     self.pauses.insert((now.after(wait), call), then);
                     return;
@@ -157,18 +165,22 @@ impl Calls {
         Some(running)
     }
 
-    /// What the desk has to look up.
+    /// What the desk has to look up, if it has room for it.
     pub(super) fn next_look(&mut self) -> Option<(Call, Look)> {
-        self.looks.pop_front()
+        self.looks.next()
     }
 
-    /// The desk had no room for it.
+    /// The desk had no room for it after all.
     pub(super) fn put_back(&mut self, call: Call, look: Look) {
-        self.looks.push_front((call, look));
+        self.looks.done();
+        if let Some(running) = self.running.get(&call) {
+            self.looks.put_first(running.connection, call, look);
+        }
     }
 
     /// The desk has looked.
     pub(super) fn looked(&mut self, call: Call, step: Step, now: Tick) {
+        self.looks.done();
         self.advance(call, now, move || step);
     }
 
@@ -205,10 +217,21 @@ impl Calls {
         std::mem::take(&mut self.told)
     }
 
+    /// What a call is answered whose daemon stops before it has come to an end; `None` when there is no such call.
+    pub(super) fn farewell(&self, call: Call) -> Option<Answer> {
+        let request = &self.running.get(&call)?.request;
+        let error = RpcError::new(
+            BUSY,
+            "the daemon stops; list_tasks and list_messages tell what has become of it, once it runs again",
+        );
+        Some(self.engine.answer(&request.id, &request.context, Err(error)))
+    }
+
     /// The client has given up a request: it is not answered, and what it has begun is ended.
     pub(super) fn cancel(&mut self, call: Call) {
         let Some(running) = self.forget(call) else { return };
         self.told.retain(|(_, other, _)| *other != call);
+        self.looks.forget(running.connection, call);
         self.asker.forget(CLIENT_MIN + call.0);
         for command in running.abort {
             if let Err(refusal) = self.asker.ask(CLIENT_MIN + call.0, command, Box::new(Unheard)) {

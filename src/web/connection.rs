@@ -81,8 +81,7 @@ impl Connection {
         match self {
             Connection::Http(http) => http.due(),
             Connection::Session(session) => session.due(shared),
-            // An agent may be silent for as long as it lives.
-            Connection::Lines(_) => Tick::FAR,
+            Connection::Lines(lines) => lines.due,
         }
     }
 
@@ -90,7 +89,7 @@ impl Connection {
         match self {
             Connection::Http(http) => http.alarm(shared),
             Connection::Session(session) => session.alarm(shared),
-            Connection::Lines(_) => Fate::Stays,
+            Connection::Lines(lines) => lines.alarm(shared),
         }
     }
 

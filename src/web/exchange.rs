@@ -96,7 +96,7 @@ impl Exchange {
         let now = shared.now;
         match shared.calls.engine().take(message, Via::Http(&text), self.may) {
             // A request is given up by closing its stream: an id says nothing where everybody comes through one door.
-            Taken::Nothing | Taken::Cancel(_) => Say::Answer(Response::new(202, JSON, Bytes::new())),
+            Taken::Nothing | Taken::Cancel(_) => Say::Answer(Response::empty(202)),
             Taken::Answer(answer) => Say::Answer(response(answer)),
             Taken::Order(request, order) => {
                 let waits = request.waits;
@@ -161,11 +161,18 @@ impl Exchange {
         }
     }
 
-    /// The end that is said when it is this side that ends a stream.
-    pub(super) fn farewell(&self, shared: &Shared) -> Option<Bytes> {
-        let State::Following(changes) = &self.state else { return None };
-        let last = shared.calls.engine().farewell(&changes.listening);
-        Some([stream::event(&last), stream::end()].concat().into())
+    /// What is said at last when it is this side that ends.
+    pub(super) fn farewell(&self, shared: &Shared) -> Say {
+        let last = |body: &[u8]| Say::End([stream::event(body), stream::end()].concat().into());
+        match &self.state {
+            State::Reading(_) => Say::Nothing,
+            State::Following(changes) => last(&shared.calls.engine().farewell(&changes.listening)),
+            State::Calling { call, streams, .. } => match shared.calls.farewell(*call) {
+                Some(answer) if *streams => last(&answer.body),
+                Some(answer) => Say::Answer(response(answer)),
+                None => Say::Nothing,
+            },
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! The head of an HTTP/1.1 request: parsed once, whole, within limits.
 
+use crate::mcp::protocol::header::{METHOD, NAME, PROTOCOL_VERSION};
 use tungstenite::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// More than any client sends; beyond it the request is refused.
 pub(super) const HEAD_BYTES_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 64;
+/// What may be there once: said twice, it would be read differently by whoever stands in between.
+const ONCE: [&str; 7] = ["host", "origin", "content-length", "authorization", PROTOCOL_VERSION, METHOD, NAME];
 
 /// What a request begins with.
 #[derive(Debug)]
@@ -57,8 +60,8 @@ fn read(request: &httparse::Request<'_, '_>) -> Result<Head, &'static str> {
         let value = HeaderValue::from_bytes(given.value).map_err(|_| "a header has no valid value")?;
         headers.append(name, value);
     }
-    let once = [header::HOST, header::ORIGIN, header::CONTENT_LENGTH, header::AUTHORIZATION];
-    if once.iter().any(|name| headers.get_all(name).iter().count() > 1) {
+    let is_twice = |name: &str| headers.get_all(name).iter().nth(1).is_some();
+    if ONCE.into_iter().any(is_twice) {
         return Err("a header is there twice that may be there once");
     }
     let is_new = request.version == Some(1);
@@ -145,6 +148,7 @@ mod tests {
             ("", 400),
             ("Host: a\r\nHost: b", 400),
             ("Host: a\r\nContent-Length: 1\r\nContent-Length: 1", 400),
+            ("Host: a\r\nMcp-Method: a\r\nMcp-Method: b", 400),
             ("Host: a\r\nContent-Length: +1", 400),
             ("Host: a\r\nContent-Length: 1, 1", 400),
             ("Host: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked", 400),

@@ -352,10 +352,9 @@ impl Http {
     /// The daemon stops.
     pub(super) fn leave(&mut self, shared: &Shared) -> Fate {
         let Stage::Exchanging(exchange) = &self.stage else { return Fate::Gone };
-        if let Some(farewell) = exchange.farewell(shared) {
-            self.outbox.push(farewell);
-            let _ = self.flush();
-        }
+        let farewell = exchange.farewell(shared);
+        self.say(farewell, shared);
+        let _ = self.flush();
         Fate::Gone
     }
 

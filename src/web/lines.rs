@@ -6,6 +6,7 @@ use super::outbox::Outbox;
 use super::session::Fate;
 use super::shared::Shared;
 use super::wire;
+use crate::clock::Tick;
 use crate::mcp::server::{Id, May, Taken, Via};
 use bytes::Bytes;
 use mio::net::UnixStream;
@@ -13,6 +14,7 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Longest line: that of the control socket.
 const LINE_BYTES_MAX: usize = 8 << 20;
@@ -26,6 +28,9 @@ pub(super) const LINES_MAX: usize = 256;
 /// Streams of changes.
 const FOLLOWING_MAX: usize = 64;
 const CHANGES_PERIOD_MICROS: u64 = 50_000;
+
+/// After the end of the input, for calls that may take long: what is answered at once is still answered.
+const END_GRACE: Duration = Duration::from_millis(500);
 
 /// A stream on its way into the loop.
 pub(super) struct Adopted {
@@ -69,6 +74,8 @@ pub(super) struct Lines {
     has_more: bool,
     /// The peer says nothing more.
     has_ended: bool,
+    /// Then whoever says nothing more is given up; far away before that.
+    pub(super) due: Tick,
     _place: Place,
 }
 
@@ -94,6 +101,7 @@ impl Lines {
             writable: true,
             has_more: true,
             has_ended: false,
+            due: Tick::FAR,
             _place: adopted.place,
         })
     }
@@ -117,6 +125,16 @@ impl Lines {
         }
     }
 
+    /// The grace after the end of the input is over, unless the peer has not taken yet what there is for it.
+    pub(super) fn alarm(&mut self, shared: &mut Shared) -> Fate {
+        if shared.now.tick < self.due {
+            return Fate::Stays;
+        }
+        let fate = self.turn(false, shared);
+        self.due = Tick::FAR;
+        fate
+    }
+
     fn try_turn(&mut self, time: bool, shared: &mut Shared) -> io::Result<Fate> {
         self.flush()?;
         if !self.outbox.is_full() {
@@ -129,10 +147,16 @@ impl Lines {
             }
         }
         self.flush()?;
+        if !self.has_ended || self.has_more || !self.outbox.is_empty() {
+            return Ok(Fate::Stays);
+        }
+        if self.due == Tick::FAR {
+            self.due = shared.now.tick.after(END_GRACE);
+        }
         // Whoever says nothing more is answered what can be answered at once.
-        let is_busy = self.calls.values().any(|open| !open.waits);
-        let is_over = self.has_ended && !self.has_more && !is_busy && self.outbox.is_empty();
-        Ok(if is_over { Fate::Gone } else { Fate::Stays })
+        let is_patient = shared.now.tick < self.due;
+        let is_busy = self.calls.values().any(|open| is_patient || !open.waits);
+        Ok(if is_busy { Fate::Stays } else { Fate::Gone })
     }
 
     fn read(&mut self) -> io::Result<()> {
@@ -229,8 +253,13 @@ impl Lines {
         }
     }
 
-    /// The daemon stops: streams of changes end in order.
+    /// The daemon stops: what is under way ends in order.
     pub(super) fn leave(&mut self, shared: &Shared) -> Fate {
+        for open in self.calls.values() {
+            if let Some(answer) = shared.calls.farewell(open.call) {
+                say(&mut self.outbox, answer.body);
+            }
+        }
         for changes in self.following.values() {
             say(&mut self.outbox, shared.calls.engine().farewell(&changes.listening));
         }

@@ -16,6 +16,7 @@ mod calls;
 mod changes;
 mod exchange;
 mod lines;
+mod looks;
 mod stream;
 
 mod head;

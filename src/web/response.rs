@@ -18,6 +18,11 @@ impl Response {
         Response { status, content_type, headers: Vec::new(), body: body.into() }
     }
 
+    /// Nothing but the status.
+    pub(super) fn empty(status: u16) -> Response {
+        Response::new(status, "", Bytes::new())
+    }
+
     /// A sentence, for whoever reads it.
     pub(super) fn sentence(status: u16, sentence: &str) -> Response {
         Response::new(status, "text/plain; charset=utf-8", format!("{sentence}\n"))
@@ -32,14 +37,16 @@ impl Response {
     /// As it goes over the wire; of an answer to HEAD only the head.
     pub(super) fn encode(&self, at: Timestamp, keep_alive: bool, head_only: bool) -> Bytes {
         let mut head = format!(
-            "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\
+            "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\
              X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n",
             self.status,
             reason(self.status),
             at.http_date(),
-            self.content_type,
             self.body.len(),
         );
+        if !self.content_type.is_empty() {
+            let _ = write!(head, "Content-Type: {}\r\n", self.content_type);
+        }
         for (name, value) in &self.headers {
             let _ = write!(head, "{name}: {value}\r\n");
         }
@@ -88,8 +95,9 @@ mod tests {
         assert_eq!(
             text,
             "HTTP/1.1 405 Method Not Allowed\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
-             Content-Type: text/plain; charset=utf-8\r\nContent-Length: 9\r\nCache-Control: no-store\r\n\
-             X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nAllow: GET, HEAD\r\n\
+             Content-Length: 9\r\nCache-Control: no-store\r\n\
+             X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n\
+             Content-Type: text/plain; charset=utf-8\r\nAllow: GET, HEAD\r\n\
              Connection: close\r\n\r\nonly GET\n"
         );
         let head = response.encode(Timestamp::from_micros(0), true, true);

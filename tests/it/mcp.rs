@@ -183,6 +183,80 @@ fn whatever_has_come_before_the_end_is_answered() {
 }
 
 #[test]
+fn what_is_refused_at_once_is_answered_after_the_end_and_what_waits_is_not() {
+    let daemon = Daemon::start();
+    with_sleepers(&daemon);
+    let call = |id: u64, arguments: Value| {
+        let params = json!({"name": "execute_on_pool", "arguments": arguments});
+        let message = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": modern(params)});
+        format!("{message}\n")
+    };
+    let input = [
+        call(1, json!({"prompt": "x"})),
+        call(2, json!({"pool_id": "nowhere", "prompt": "x"})),
+        call(3, json!({"pool_id": "sleepers", "prompt": "x"})),
+    ];
+    let ran = daemon.run_with_input(&["mcp"], input.concat().as_bytes());
+    let mut answers: Vec<Value> = ran.good().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    answers.sort_by_key(|answer| answer["id"].as_u64());
+    let told: Vec<(&Value, &Value)> = answers.iter().map(|it| (&it["id"], &it["result"]["isError"])).collect();
+    assert_eq!(told, [(&json!(1), &json!(true)), (&json!(2), &json!(true))], "{answers:?}");
+    wait_until("the end of what was begun", || sleepers(&daemon) == 0);
+}
+
+#[test]
+fn a_line_that_is_too_long_is_passed_over() {
+    let daemon = Daemon::start();
+    let long = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"x":"{}"}}}}"#, "x".repeat(9 << 20));
+    let ran = daemon.run_with_input(&["mcp"], format!("{long}\n{}\n", request("ping", json!({}))).as_bytes());
+    let answers: Vec<Value> = ran.good().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [refused, answered] = &answers[..] else { panic!("{answers:?}") };
+    assert!(refused["id"].is_null() && refused["error"]["message"].as_str().unwrap().contains("8388608 bytes"));
+    assert_eq!((&answered["id"], &answered["result"]), (&json!(1), &json!({})));
+}
+
+#[test]
+fn nobody_who_reads_the_output_ends_it() {
+    let daemon = Daemon::start();
+    let mut command = daemon.command(&["mcp"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(format!("{}\n", request("ping", json!({}))).as_bytes()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(141));
+}
+
+#[test]
+fn a_daemon_that_stops_tells_those_who_wait() {
+    let (daemon, address) = start("");
+    with_sleepers(&daemon);
+    let full = token(&daemon);
+    let mut agent = Agent::start(&daemon);
+    let mut waits = || {
+        let sent = agent.call("send_message", json!({"from": "/tmp", "to": "/usr", "content": "x"}));
+        let id = sent["message_id"].as_str().unwrap().to_owned();
+        (json!({"name": "wait_for_message", "arguments": {"message_id": id, "timeout": 600}}), id)
+    };
+    let ((one, first), (other, second)) = (waits(), waits());
+    let mut stream = open(&address, &full, &request("tools/call", one).to_string(), "");
+    let id = agent.ask("tools/call", &other);
+    wait_until("both to wait", || {
+        let watched = daemon.json(&["poll", "list"]).to_string();
+        [&first, &second].iter().all(|id| watched.contains(id.as_str()))
+    });
+    daemon.run(&["poll", "stop"]).good();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.ends_with("\r\n0\r\n\r\n"), "{text}");
+    let told = [events(&text).pop().unwrap_or_else(|| panic!("{text}")), agent.next()];
+    assert_eq!([&told[0]["id"], &told[1]["id"]], [&json!(1), &json!(id)]);
+    for told in told {
+        let said = told["error"]["message"].as_str().unwrap_or_else(|| panic!("{told}"));
+        assert!(said.contains("stop"), "{said}");
+    }
+}
+
+#[test]
 fn without_a_daemon_there_is_a_sentence_and_no_output() {
     let daemon = Daemon::none();
     let Ran { code, stdout: out, stderr: err } = daemon.run_with_input(&["mcp"], b"{}\n");
