@@ -92,21 +92,21 @@ fn stay(prepared: Prepared, verbose: u8) -> Outcome {
 }
 
 fn run(
-    Prepared { paths, overrides, loaded: Loaded { config, ignored, .. } }: Prepared,
+    Prepared { paths, overrides, loaded }: Prepared,
     verbose: u8,
     style: Style,
     reporter: Option<Reporter>,
 ) -> Result<u8, (StartError, Option<Reporter>)> {
-    let filter = Filter::choose(&|name| env::var_os(name), verbose, config.daemon.log_level);
+    let filter = Filter::choose(&|name| env::var_os(name), verbose, loaded.config.daemon.log_level);
     if let Err(error) = logging::start(filter, style) {
         return Err((StartError { exit_code: INTERNAL, sentence: error.to_string() }, reporter));
     }
-    ignored.iter().for_each(|variable| log::warn!("{variable}"));
+    loaded.ignored.iter().for_each(|variable| log::warn!("{variable}"));
     let reload = {
         let paths = paths.clone();
-        move || config::load(&paths, &overrides).map(|loaded| loaded.config).map_err(|failure| failure.to_string())
+        move || config::load(&paths, &overrides).map_err(|failure| failure.to_string())
     };
-    daemon::run(Setup { config, paths, reload: Box::new(reload), reporter })
+    daemon::run(Setup { loaded, paths, reload: Box::new(reload), reporter })
 }
 
 /// Whether standard error is the journal's own stream: systemd says which one that is.

@@ -2,6 +2,7 @@
 //! All problems are told at once, each with its place, and each value knows where it came from.
 
 mod alert;
+mod changes;
 mod environment;
 mod file;
 mod headers;
@@ -19,6 +20,7 @@ mod upstream;
 mod value;
 
 pub use alert::{Alert, Bound};
+pub use changes::Change;
 pub use hook::{Hook, MinSeverity};
 pub use layers::{Loaded, Origins, Overrides, Sources};
 pub use problems::{ConfigProblems, Place, Problem};

@@ -1,6 +1,5 @@
 //! The main thread: takes what has arrived, has the hub decide, and performs it: persist, reply, run, publish.
 
-use super::Reloaded;
 use super::alerts::Lookout;
 use super::batch::Batch;
 use super::doors::Doors;
@@ -10,6 +9,7 @@ use super::housekeeping::Housekeeping;
 use super::inbox::Letter;
 use super::meter::Meter;
 use super::pollers::Pollers;
+use super::reload::Reloaded;
 use super::stopping::Stopping;
 use super::watcher::Progress;
 use super::worker::Staff;

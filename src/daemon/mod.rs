@@ -15,6 +15,7 @@ mod meter;
 pub mod metrics;
 mod pollers;
 mod recovery;
+mod reload;
 #[cfg_attr(all(not(feature = "otlp"), not(test)), expect(dead_code, reason = "only the exporter asks"))]
 mod starts;
 mod stopping;
@@ -22,7 +23,7 @@ mod watcher;
 mod worker;
 
 use crate::clock::{Clock, SystemClock, Tick};
-use crate::config::{self, Config};
+use crate::config::{Config, Loaded};
 use crate::executor;
 use crate::hooks::Board;
 use crate::resilience::Metrics;
@@ -40,6 +41,7 @@ use inbox::{DeathNotice, Inbox, Letter, inbox};
 use meter::{Exposed, Meter};
 use pollers::Pollers;
 use recovery::{Recovered, recover};
+use reload::reloading;
 use starts::Starts;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -58,10 +60,10 @@ const STOP_SLACK: Duration = Duration::from_secs(2);
 
 /// What the daemon is started with.
 pub struct Setup {
-    pub config: Config,
+    pub loaded: Loaded,
     pub paths: Paths,
     /// Reads the configuration again, for SIGHUP; a sentence when it is not valid.
-    pub reload: Box<dyn FnMut() -> Result<Config, String>>,
+    pub reload: Box<dyn FnMut() -> Result<Loaded, String>>,
     /// To be told once the socket answers. `None` when nobody waits.
     pub reporter: Option<Reporter>,
 }
@@ -80,9 +82,9 @@ pub struct StartError {
 /// What kept the daemon from starting, as one sentence. Nothing is left running then. The reporter, if there is one,
 /// comes back so that the caller can tell it.
 pub fn run(setup: Setup) -> Result<u8, (StartError, Option<Reporter>)> {
-    let Setup { config, paths, reload, reporter } = setup;
+    let Setup { loaded, paths, reload, reporter } = setup;
     // Fields drop in reverse order of these lines: doors, watcher, signals, workers, store, lock.
-    match start(&config, &paths, reload) {
+    match start(&loaded, &paths, reload) {
         Err(error) => Err((error, reporter)),
         Ok(mut house) => {
             if let Some(reporter) = reporter {
@@ -128,10 +130,11 @@ impl House {
 }
 
 fn start(
-    config: &Config,
+    loaded: &Loaded,
     paths: &Paths,
-    reload: Box<dyn FnMut() -> Result<Config, String>>,
+    reload: Box<dyn FnMut() -> Result<Loaded, String>>,
 ) -> Result<House, StartError> {
+    let config = &loaded.config;
     paths.prepare().map_err(failed)?;
     let mut lock = Lock::take(&paths.lock).map_err(failed)?;
     executor::become_subreaper().map_err(failed)?;
@@ -186,7 +189,7 @@ fn start(
             events_for: Duration::from_secs(u64::from(config.retention.events_days) * 24 * 3600),
             events_max: u64::from(config.retention.events_max),
         }),
-        reload: Box::new(reloading(config.clone(), reload)),
+        reload: Box::new(reloading(loaded.clone(), reload)),
         stop_limit: config.daemon.stop_grace + STOP_SLACK,
         watchdog: notify::watchdog_interval(),
         fed_at: Tick::ZERO,
@@ -244,54 +247,6 @@ fn workplace(
         inbox: inbox.clone(),
         clock: Arc::clone(clock),
     }
-}
-
-/// What a new configuration has changed that holds at once.
-struct Reloaded {
-    rules: Option<Vec<config::Alert>>,
-    hooks: Option<Vec<config::Hook>>,
-}
-
-/// SIGHUP: the whole new configuration is validated first; what can be applied is, the rest is named. New rules for alerts
-/// and new hooks come back.
-fn reloading(
-    mut current: Config,
-    mut load: Box<dyn FnMut() -> Result<Config, String>>,
-) -> impl FnMut() -> Option<Reloaded> {
-    move || match load() {
-        Err(problems) => {
-            log::error!("the configuration was not read again: {problems}");
-            None
-        }
-        Ok(new) => {
-            if let Some(level) = new.daemon.log_level.filter(|level| Some(*level) != current.daemon.log_level) {
-                if crate::service::logging::set_level(level) {
-                    log::info!("the log level is {level} from here on");
-                } else {
-                    log::warn!("the log level is fixed by the environment or a flag");
-                }
-            }
-            let rules = (new.alerts != current.alerts).then(|| new.alerts.clone());
-            let hooks = (new.hooks != current.hooks).then(|| new.hooks.clone());
-            current.alerts.clone_from(&new.alerts);
-            current.hooks.clone_from(&new.hooks);
-            let same = Config { daemon: config_daemon(&new, &current), ..new.clone() } == current;
-            if same {
-                log::info!("the configuration was read again");
-            } else {
-                log::warn!(
-                    "the configuration was read again; settings other than log_level, alerts and hooks need a restart"
-                );
-            }
-            current.daemon.log_level = new.daemon.log_level;
-            Some(Reloaded { rules, hooks })
-        }
-    }
-}
-
-/// The new section with what was applied already taken from the old one, so that only the rest counts as different.
-fn config_daemon(new: &Config, current: &Config) -> crate::config::Daemon {
-    crate::config::Daemon { log_level: current.daemon.log_level, ..new.daemon.clone() }
 }
 
 fn failed(error: impl std::fmt::Display) -> StartError {

@@ -1,9 +1,9 @@
 //! How the daemon ends: signals, the orderly stop, and workers that die.
 
-use super::Reloaded;
 use super::adversity::RETRY_WRITING;
 use super::alerts;
 use super::hub_loop::{EXIT_INTERNAL, EXIT_INTERRUPTED, HubLoop};
+use super::reload::Reloaded;
 use crate::clock::Tick;
 use crate::model::hub::Input;
 use crate::model::id::PoolId;

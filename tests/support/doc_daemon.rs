@@ -7,10 +7,10 @@
     let paths = service::Paths::resolve(&options, &|_| None).unwrap();
     let socket = paths.socket.clone();
     let running = thread::Joined::spawn("daemon", move || {
-        let mut config = config::Config::default();
-        config.executor.command = ["sh", "-c", "echo The answer to; cat"].map(String::from).to_vec();
+        let mut loaded = config::Config::load(&config::Sources::default(), &config::Overrides::default()).unwrap();
+        loaded.config.executor.command = ["sh", "-c", "echo The answer to; cat"].map(String::from).to_vec();
         let reload = Box::new(|| Err("it is not read again here".to_owned()));
-        daemon::run(daemon::Setup { config, paths, reload, reporter: None }).map_err(|(error, _)| error)
+        daemon::run(daemon::Setup { loaded, paths, reload, reporter: None }).map_err(|(error, _)| error)
     })
     .unwrap();
     while claude_comms::control::Client::connect(&socket).is_err() {
