@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Sub
 
 use super::output::Color;
 use super::{
-    alert, ask, config, daemon, event, hook, mcp, message, module, monitor, poll, pool, task, thread, upstream,
+    alert, ask, backup, config, daemon, event, hook, mcp, message, module, monitor, poll, pool, task, thread, upstream,
     workflow,
 };
 use crate::service::PathOptions;
@@ -157,6 +157,12 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: config::Verb,
     },
+    /// Write a copy of everything that is stored, while the daemon runs
+    #[command(after_help = backup::BACKUP_EXAMPLES)]
+    Backup(backup::Backup),
+    /// Put a backup into the place of the database
+    #[command(after_help = backup::RESTORE_EXAMPLES)]
+    Restore(backup::Restore),
     /// Watch the main job, a kill -9 included, in a throwaway directory
     Demo,
 }

@@ -3,6 +3,7 @@
 mod alert;
 mod args;
 mod ask;
+mod backup;
 mod batch;
 mod config;
 mod daemon;
@@ -90,6 +91,8 @@ fn dispatch(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Event { verb } => event::run(verb, session),
         Verb::Monitor { verb } => monitor::run(verb, session),
         Verb::Config { verb } => config::run(verb, session),
+        Verb::Backup(order) => backup::back_up(&order, session),
+        Verb::Restore(order) => backup::restore(&order, session),
         Verb::Demo => demo::run(session),
     }
 }

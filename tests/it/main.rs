@@ -5,6 +5,7 @@ mod support;
 
 mod alerts;
 mod asks;
+mod backup;
 mod breakers;
 mod browser;
 mod cli;

@@ -1,0 +1,8 @@
+//! What looks after an installation from outside of the daemon: backup and restore of its database.
+
+mod backup;
+mod draft;
+mod restore;
+
+pub use backup::{BackupError, BackupOrder, BackupTaken, Promise, back_up};
+pub use restore::{RestoreError, Restored, restore};
