@@ -53,7 +53,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("upkeep", &["store", "executor", "service", "clock"]),
+    ("upkeep", &["config", "store", "executor", "service", "http", "endpoint", "clock"]),
     ("pools", &["model", "resilience", "thread", "clock"]),
     ("comms", &["control", "model", "thread", "clock"]),
     ("monitor", &["resilience", "service", "clock", "thread"]),

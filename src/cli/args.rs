@@ -7,8 +7,8 @@ use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Sub
 
 use super::output::Color;
 use super::{
-    alert, ask, backup, config, daemon, event, hook, mcp, message, module, monitor, poll, pool, task, thread, upstream,
-    workflow,
+    alert, ask, backup, config, daemon, doctor, event, hook, mcp, message, module, monitor, poll, pool, task, thread,
+    upstream, workflow,
 };
 use crate::service::PathOptions;
 
@@ -163,6 +163,9 @@ pub(super) enum Verb {
     /// Put a backup into the place of the database
     #[command(after_help = backup::RESTORE_EXAMPLES)]
     Restore(backup::Restore),
+    /// Find out what is wrong with the installation, and how to mend it
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::Doctor),
     /// Watch the main job, a kill -9 included, in a throwaway directory
     Demo,
 }

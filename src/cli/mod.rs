@@ -8,6 +8,7 @@ mod batch;
 mod config;
 mod daemon;
 mod demo;
+mod doctor;
 mod event;
 mod exit;
 mod export;
@@ -93,6 +94,7 @@ fn dispatch(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Config { verb } => config::run(verb, session),
         Verb::Backup(order) => backup::back_up(&order, session),
         Verb::Restore(order) => backup::restore(&order, session),
+        Verb::Doctor(arguments) => doctor::run(&arguments, session),
         Verb::Demo => demo::run(session),
     }
 }

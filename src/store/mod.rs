@@ -25,6 +25,7 @@ mod workflows;
 
 mod archive;
 mod copy;
+mod diagnosis;
 mod reading;
 mod rows;
 mod snapshot;
@@ -35,6 +36,7 @@ mod tests;
 pub use archive::{Archive, ArchiveError};
 pub use changes::ChangePage;
 pub use copy::{Contents, check, copy, epoch_of, fold_log, renew_epoch};
+pub use diagnosis::{Diagnosis, diagnose};
 pub use open::{Prepared, REPAIRED};
 
 use rusqlite::Connection;

@@ -1,6 +1,8 @@
-//! What looks after an installation from outside of the daemon: backup and restore of its database.
+//! What looks after an installation from outside of the daemon: backup and restore of its database, and the
+//! doctor, who finds out what is wrong.
 
 mod backup;
+pub mod doctor;
 mod draft;
 mod restore;
 

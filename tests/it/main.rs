@@ -9,6 +9,7 @@ mod backup;
 mod breakers;
 mod browser;
 mod cli;
+mod doctor;
 mod fastmcp;
 mod faults;
 mod foreign;
