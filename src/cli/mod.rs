@@ -29,6 +29,7 @@ mod submit;
 mod table;
 mod task;
 mod thread;
+mod transfer;
 mod upstream;
 mod usage;
 mod wait;

@@ -14,6 +14,7 @@ mod breakers;
 mod events;
 mod groups;
 mod hooks;
+mod imports;
 mod messages;
 mod pools;
 mod search;

@@ -100,7 +100,7 @@ fn every_verb_without_a_daemon_is_3() {
             ["poll", "add"] => &["--task-id", "t"],
             ["pool", "run"] => &["local", "prompt"],
             ["module", "add"] => &["name", "."],
-            ["event", "export"] => &["-"],
+            ["event", "export"] | ["thread", "import"] => &["-"],
             ["event", "publish"] => &["notes:mine", "note.taken"],
             ["ask"] => &["prompt"],
             ["upstream", "add"] => &["name", "http://localhost:1/mcp"],

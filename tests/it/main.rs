@@ -27,6 +27,7 @@ mod poll;
 mod scaling;
 mod tasks;
 mod tmux;
+mod transfer;
 mod upstreams;
 mod web;
 mod web_catching_up;
