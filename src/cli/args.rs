@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Sub
 use super::output::Color;
 use super::{
     alert, ask, backup, config, daemon, doctor, event, hook, mcp, message, module, monitor, poll, pool, task, thread,
-    upstream, workflow,
+    upstream, vacuum, workflow,
 };
 use crate::service::PathOptions;
 
@@ -163,6 +163,9 @@ pub(super) enum Verb {
     /// Put a backup into the place of the database
     #[command(after_help = backup::RESTORE_EXAMPLES)]
     Restore(backup::Restore),
+    /// Shrink the database: give back to the disk what it does not need any more
+    #[command(after_help = vacuum::EXAMPLES)]
+    Vacuum,
     /// Find out what is wrong with the installation, and how to mend it
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Doctor),

@@ -32,6 +32,7 @@ mod thread;
 mod transfer;
 mod upstream;
 mod usage;
+mod vacuum;
 mod wait;
 mod workflow;
 
@@ -95,6 +96,7 @@ fn dispatch(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Config { verb } => config::run(verb, session),
         Verb::Backup(order) => backup::back_up(&order, session),
         Verb::Restore(order) => backup::restore(&order, session),
+        Verb::Vacuum => vacuum::run(session),
         Verb::Doctor(arguments) => doctor::run(&arguments, session),
         Verb::Demo => demo::run(session),
     }

@@ -22,6 +22,9 @@ pub struct Diagnosis {
     pub copy: Option<PathBuf>,
     /// What SQLite finds wrong with the pages; nothing when all is well.
     pub damage: Vec<String>,
+    /// Of the file, and of it what nothing is on, in bytes.
+    pub bytes: u64,
+    pub bytes_unused: u64,
     /// When the last event was stored.
     pub last_event_at: Option<Timestamp>,
     /// Somebody has held the write lock for two seconds.
@@ -46,6 +49,11 @@ pub fn diagnose(path: &Path, whole: bool) -> Result<Diagnosis, StoreError> {
     if version > schema::VERSION {
         diagnosis.copy = copy::kept_before(path);
     }
+    let bytes = |count: &str| {
+        let sql = format!("SELECT {count} * page_size FROM pragma_{count}, pragma_page_size");
+        db.query_row(&sql, [], |row| value::unsigned(row, 0))
+    };
+    (diagnosis.bytes, diagnosis.bytes_unused) = (bytes("page_count")?, bytes("freelist_count")?);
     diagnosis.damage = if whole { findings(&db)? } else { quick_findings(&db)? };
     if version > 0 && diagnosis.damage.is_empty() {
         let last = "SELECT at FROM events ORDER BY seq DESC LIMIT 1";

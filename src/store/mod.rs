@@ -30,6 +30,7 @@ mod diagnosis;
 mod reading;
 mod rows;
 mod snapshot;
+mod vacuum;
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,8 @@ pub use changes::ChangePage;
 pub use copy::{Contents, check, copy, epoch_of, fold_log, renew_epoch};
 pub use diagnosis::{Diagnosis, diagnose};
 pub use open::{Prepared, REPAIRED};
+
+pub use vacuum::{Vacuumed, vacuum};
 
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Backups that are taken while everybody writes, and the way back.
+//! Backups that are taken while everybody writes, and the way back; and a database that is shrunk meanwhile.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use claude_comms::control::Client;
 use claude_comms::control::wire::{self, Request};
+use claude_comms::control::{Client, ClientError};
+use claude_comms::model::command::Code;
 use claude_comms::thread::Joined;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -41,7 +42,12 @@ fn send_all_the_while(
         while !over.load(Ordering::Relaxed) {
             let (from, to, content) = (from.clone(), to.clone(), "x".repeat(2000));
             let send = Request::MessageSend(wire::MessageSend { from, to, content, ..Default::default() });
-            let answer: Value = client.call(&send).unwrap();
+            let answer: Value = match client.call(&send) {
+                Ok(answer) => answer,
+                // Nothing is promised then.
+                Err(ClientError::Refused { code: Code::Busy, .. }) => continue,
+                Err(error) => panic!("{error}"),
+            };
             acknowledged.lock().unwrap().insert(answer["message_id"].as_str().unwrap().to_owned());
         }
     })
@@ -257,4 +263,46 @@ fn a_damaged_database_makes_room_for_its_backup() {
     assert_eq!(fs::read(kept).unwrap(), junk);
     assert_eq!(messages_in(&daemon.database()), BTreeSet::from([id]));
     daemon.restart();
+}
+
+#[test]
+fn a_database_is_shrunk_while_everybody_writes() {
+    let mut daemon = Daemon::none();
+    assert!(daemon.run(&["vacuum"]).bad(1).contains("there is no database at"));
+    with_ballast(&mut daemon, 32 << 20);
+    daemon.foreign().sql("DROP TABLE ballast", json!([]));
+    daemon.restart();
+    let (acknowledged, over) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(AtomicBool::new(false)));
+    let senders: Vec<_> = (0..CLIENTS).map(|_| send_all_the_while(&daemon, &acknowledged, &over)).collect();
+    let over = Over(over);
+    wait_until("messages", || acknowledged.lock().unwrap().len() >= BEFORE);
+    let shrunk = daemon.json(&["vacuum"]);
+    let meanwhile = acknowledged.lock().unwrap().len();
+    wait_until("more messages", || acknowledged.lock().unwrap().len() > meanwhile);
+    drop(over);
+    assert!(senders.into_iter().all(|sender| sender.join().is_some()));
+    let bytes = |key: &str| shrunk[key].as_u64().unwrap();
+    assert!(bytes("bytes_before") > 32 << 20 && bytes("bytes_after") < 16 << 20, "{shrunk}");
+    wait_until("room on the disk", || fs::metadata(daemon.database()).unwrap().len() < 32 << 20);
+    // The daemon goes on as if nothing had been.
+    assert_eq!(daemon.status()["degraded"], Value::Null);
+    let id = daemon.run(&["message", "send", "--to", ".", "a needle"]).good().trim().to_owned();
+    let found = daemon.json(&["message", "search", "needle"]);
+    assert_eq!(found["messages"][0]["message_id"], json!(id));
+    daemon.stop();
+    let found = messages_in(&daemon.database());
+    assert!(acknowledged.lock().unwrap().iter().all(|id| found.contains(id)));
+    daemon.foreign().integrity();
+    assert!(daemon.run(&["vacuum"]).good().starts_with("the database has "));
+}
+
+#[test]
+fn a_database_that_somebody_holds_is_left_as_it_is() {
+    let daemon = Daemon::start();
+    let mut foreign = daemon.foreign();
+    foreign.sql("BEGIN IMMEDIATE", json!([]));
+    let said = daemon.run(&["vacuum"]).bad(75);
+    assert!(said.contains("was left as it is") && said.contains("another program"), "{said}");
+    foreign.sql("ROLLBACK", json!([]));
+    daemon.run(&["vacuum"]).good();
 }

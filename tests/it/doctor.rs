@@ -120,7 +120,11 @@ fn a_database_that_does_not_serve_is_found() {
     log.set_len(300 << 20).unwrap();
     has(&examine(&daemon), "write_ahead_log", "warning", "300 MiB", "python3 (process ");
     log.set_len(0).unwrap();
+    foreign.sql("CREATE TABLE ballast AS SELECT zeroblob(80000000) AS bytes", json!([]));
+    foreign.sql("DROP TABLE ballast", json!([]));
+    has(&examine(&daemon), "unused_space", "warning", " MiB of the database are not in use", "claude-comms vacuum");
     drop(foreign);
+    daemon.run(&["vacuum"]).good();
 
     let mut bytes = fs::read(daemon.database()).unwrap();
     bytes[4096..4096 * 3].fill(0xa5);

@@ -12,6 +12,9 @@ use crate::store::{self, Diagnosis, StoreError};
 const LOG_BYTES_WARNED: u64 = 256 << 20;
 const LOG_BYTES_MAX: u64 = 2 << 30;
 
+/// Less than this is not worth a word, in bytes.
+const UNUSED_BYTES_WARNED: u64 = 64 << 20;
+
 /// Another program that has the database open.
 pub(super) struct User {
     pub(super) pid: u32,
@@ -35,6 +38,7 @@ pub(super) fn examine(path: &Path, whole: bool, daemon: Option<u32>) -> (Option<
         }
     };
     findings.push(judge_pages(path, &diagnosis, whole));
+    findings.push(judge_room(&diagnosis));
     findings.push(judge_version(&diagnosis));
     findings.push(judge_users(&users, diagnosis.is_locked));
     (diagnosis.last_event_at, findings)
@@ -60,6 +64,15 @@ fn judge_pages(path: &Path, found: &Diagnosis, whole: bool) -> Finding {
         format!("{} is damaged: {}", path.display(), found.damage.join("; ").replace('\n', " ")),
         "claude-comms poll stop, then claude-comms restore FILE puts a backup into its place and keeps this one",
     )
+}
+
+fn judge_room(found: &Diagnosis) -> Finding {
+    const CHECK: &str = "unused_space";
+    let sentence = format!("{} of {} MiB of the database are not in use", found.bytes_unused >> 20, found.bytes >> 20);
+    if found.bytes_unused < UNUSED_BYTES_WARNED || found.bytes_unused < found.bytes / 2 {
+        return Finding::ok(CHECK, sentence);
+    }
+    Finding::warning(CHECK, sentence, "claude-comms vacuum gives them back to the disk")
 }
 
 fn judge_version(found: &Diagnosis) -> Finding {
