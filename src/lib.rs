@@ -34,6 +34,7 @@ pub mod hooks;
 pub mod service;
 pub mod store;
 pub mod tools;
+pub mod upkeep;
 pub mod web;
 pub mod workflow_file;
 

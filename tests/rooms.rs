@@ -53,10 +53,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
+    ("upkeep", &["config", "store", "executor", "service", "http", "endpoint", "clock"]),
     ("pools", &["model", "resilience", "thread", "clock"]),
     ("comms", &["control", "model", "thread", "clock"]),
     ("monitor", &["resilience", "service", "clock", "thread"]),
-    ("cli", &["config", "control", "ports", "model", "monitor", "service", "clock", "thread"]),
+    ("cli", &["config", "control", "ports", "model", "monitor", "service", "upkeep", "clock", "thread"]),
 ];
 
 /// Files that may do what their room may not.

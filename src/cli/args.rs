@@ -7,8 +7,8 @@ use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Sub
 
 use super::output::Color;
 use super::{
-    alert, ask, config, daemon, event, hook, mcp, message, module, monitor, poll, pool, task, thread, upstream,
-    workflow,
+    alert, ask, backup, config, daemon, doctor, event, hook, mcp, message, module, monitor, poll, pool, task, thread,
+    upstream, vacuum, workflow,
 };
 use crate::service::PathOptions;
 
@@ -157,6 +157,18 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: config::Verb,
     },
+    /// Write a copy of everything that is stored, while the daemon runs
+    #[command(after_help = backup::BACKUP_EXAMPLES)]
+    Backup(backup::Backup),
+    /// Put a backup into the place of the database
+    #[command(after_help = backup::RESTORE_EXAMPLES)]
+    Restore(backup::Restore),
+    /// Shrink the database: give back to the disk what it does not need any more
+    #[command(after_help = vacuum::EXAMPLES)]
+    Vacuum,
+    /// Find out what is wrong with the installation, and how to mend it
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::Doctor),
     /// Watch the main job, a kill -9 included, in a throwaway directory
     Demo,
 }

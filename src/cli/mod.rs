@@ -3,10 +3,12 @@
 mod alert;
 mod args;
 mod ask;
+mod backup;
 mod batch;
 mod config;
 mod daemon;
 mod demo;
+mod doctor;
 mod event;
 mod exit;
 mod export;
@@ -27,8 +29,10 @@ mod submit;
 mod table;
 mod task;
 mod thread;
+mod transfer;
 mod upstream;
 mod usage;
+mod vacuum;
 mod wait;
 mod workflow;
 
@@ -90,6 +94,10 @@ fn dispatch(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Event { verb } => event::run(verb, session),
         Verb::Monitor { verb } => monitor::run(verb, session),
         Verb::Config { verb } => config::run(verb, session),
+        Verb::Backup(order) => backup::back_up(&order, session),
+        Verb::Restore(order) => backup::restore(&order, session),
+        Verb::Vacuum => vacuum::run(session),
+        Verb::Doctor(arguments) => doctor::run(&arguments, session),
         Verb::Demo => demo::run(session),
     }
 }

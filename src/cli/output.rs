@@ -110,9 +110,9 @@ impl Output {
     pub(super) fn status(&self, word: &str) -> String {
         let word = logging::escape(word);
         let color = match word.as_str() {
-            "complete" | "completed" | "running" | "healthy" => 32,
-            "failed" | "expired" | "cancelled" | "stopped" => 31,
-            "pending" | "processing" | "unknown" | "paused" | "draining" => 33,
+            "complete" | "completed" | "running" | "healthy" | "ok" => 32,
+            "failed" | "expired" | "cancelled" | "stopped" | "fault" => 31,
+            "pending" | "processing" | "unknown" | "paused" | "draining" | "warning" => 33,
             _ => return word,
         };
         if self.color { format!("\x1b[{color}m{word}\x1b[0m") } else { word }

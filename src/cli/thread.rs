@@ -1,5 +1,7 @@
 //! `thread`: the conversations that messages belong to.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 
 use super::exit::{Failure, OK, Outcome};
@@ -8,17 +10,17 @@ use super::output::Output;
 use super::pages;
 use super::session::Session;
 use super::table::{self, Details};
-use crate::control::Client;
+use super::transfer;
 use crate::control::wire::{self, Request};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   claude-comms thread list
   claude-comms thread show 7d41c09e
-  claude-comms thread export 7d41c09e > conversation.json";
+  claude-comms thread export 7d41c09e > conversation.jsonl
+  claude-comms thread export --all > all.jsonl      on one machine
+  claude-comms thread import all.jsonl              on another";
 
-/// Rows of one page of an export.
-const PAGE_ROWS: usize = 100;
 /// Messages that `thread show` lists.
 const SHOWN_ROWS: usize = 100;
 
@@ -35,10 +37,19 @@ pub(super) enum Verb {
         /// The thread
         id: String,
     },
-    /// Print a thread and all its messages as JSON, the oldest first
+    /// Print threads and all their messages as JSON Lines, the oldest first
     Export {
-        /// The thread
-        id: String,
+        /// The threads
+        #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+        ids: Vec<String>,
+        /// Every thread
+        #[arg(long)]
+        all: bool,
+    },
+    /// Bring threads and messages back from an export; what is here already stays
+    Import {
+        /// The export; - is standard input
+        file: PathBuf,
     },
 }
 
@@ -46,7 +57,8 @@ pub(super) fn run(verb: Verb, session: &mut Session) -> Outcome {
     match verb {
         Verb::List { limit } => list(usize::from(limit), session)?,
         Verb::Show { id } => show(id, session)?,
-        Verb::Export { id } => export(id, session)?,
+        Verb::Export { ids, all: _ } => return transfer::export(ids, session),
+        Verb::Import { file } => return transfer::import(&file, session),
     }
     Ok(OK)
 }
@@ -98,42 +110,4 @@ fn show_thread(output: &mut Output, thread: &wire::Thread) -> Result<(), Failure
 
 fn messages_of(thread: &str, before: Option<i64>) -> wire::MessageList {
     wire::MessageList { thread: Some(thread.to_owned()), before, ..wire::MessageList::default() }
-}
-
-/// Lists come newest first and a conversation is read oldest first. So that no more than a page is kept at a time, the
-/// beginnings of all pages are found first, and the pages are then read from the last one to the first.
-fn export(id: String, session: &mut Session) -> Result<(), Failure> {
-    let mut client = session.connect()?;
-    let thread: wire::Thread = client.call(&Request::ThreadShow(wire::Id { id }))?;
-    let beginnings = beginnings(&mut client, &thread.thread_id)?;
-    let output = &mut session.output;
-    output.bytes(b"{\"thread\":")?;
-    output.json_part(&thread)?;
-    output.bytes(b",\"messages\":[")?;
-    let mut separator = "\n";
-    for (before, rows) in beginnings.into_iter().rev() {
-        let page = message::page(&mut client, rows, &messages_of(&thread.thread_id, before))?;
-        for message in page.rows.into_iter().rev() {
-            output.bytes(separator.as_bytes())?;
-            output.json_part(&message)?;
-            separator = ",\n";
-        }
-    }
-    output.line("\n]}")
-}
-
-/// Where each page begins and how many rows it has.
-fn beginnings(client: &mut Client, thread: &str) -> Result<Vec<(Option<i64>, usize)>, Failure> {
-    let mut beginnings = Vec::new();
-    let mut before = None;
-    loop {
-        let page = message::page(client, PAGE_ROWS, &messages_of(thread, before))?;
-        if !page.rows.is_empty() {
-            beginnings.push((before, page.rows.len()));
-        }
-        match page.next {
-            Some(next) => before = Some(next),
-            None => return Ok(beginnings),
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! From the wire to the model: every request is checked and turned into a typed command here, once.
 
 use super::wire::{self, Request};
-use super::{events, upstreams, workflows};
+use super::{events, imports, upstreams, workflows};
 use crate::clock::{Clock, new_id};
 use crate::model::command::{
     AddWatch, Ask, Code, Command, Destination, IntoThread, Party, Refusal, Scale, Seen, Selector, Send, Submit, Written,
@@ -58,6 +58,7 @@ pub(super) fn command(
             status: args.status.as_deref().map(own_status).transpose()?,
             content: args.content.as_deref().map(|text| content("content", text)).transpose()?,
         },
+        Request::ThreadImport(args) => imports::command(args)?,
         Request::ModuleAdd(args) => Command::AddModule {
             name: ModuleName::from(name("name", &args.name)?),
             directory: absolute("directory", &args.directory)?,
@@ -463,14 +464,14 @@ pub(super) fn name(what: &str, text: &str) -> Result<String, Refusal> {
 }
 
 /// An id or a name that a foreign program may have chosen.
-fn any_id(what: &str, text: &str) -> Result<String, Refusal> {
+pub(super) fn any_id(what: &str, text: &str) -> Result<String, Refusal> {
     if text.is_empty() || text.len() > limits::ID_BYTES_MAX {
         return Err(Refusal::bad_request(format!("{what} must have 1 to {} bytes", limits::ID_BYTES_MAX)));
     }
     Ok(text.to_owned())
 }
 
-fn content(what: &str, text: &str) -> Result<Arc<str>, Refusal> {
+pub(super) fn content(what: &str, text: &str) -> Result<Arc<str>, Refusal> {
     if text.len() > limits::CONTENT_BYTES_MAX {
         let message = format!("{what} has {} bytes; at most {} are", text.len(), limits::CONTENT_BYTES_MAX);
         return Err(Refusal::new(Code::TooLarge, message));

@@ -6,6 +6,7 @@ mod backlog;
 mod client;
 mod connection;
 mod events;
+mod imports;
 mod intake;
 mod lines;
 mod reads;

@@ -43,6 +43,7 @@ pub(super) fn show_alone(reply: Reply) -> Result<Box<RawValue>, Refusal> {
         Reply::Updated { message_id, status, changed } => {
             encoded(&wire::Updated { message_id: message_id.to_string(), status: status.to_string(), changed })
         }
+        Reply::Imported { id, added } => encoded(&wire::Imported { id, added }),
         Reply::Asked(answer) => encoded(&shown::answer(answer)),
         Reply::Pool(view) => encoded(&shown::pool(&view)),
         Reply::PoolHealth(view) => encoded(&shown::pool_health(&view)),

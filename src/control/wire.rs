@@ -111,6 +111,7 @@ requests! {
     MessageSearch(MessageSearch) = "message.search",
     ThreadList(PageArgs) = "thread.list",
     ThreadShow(Id) = "thread.show",
+    ThreadImport(ThreadImport) = "thread.import",
     ModuleAdd(ModuleAdd) = "module.add",
     ModuleList(Empty) = "module.list",
     ModuleRemove(ModuleRemove) = "module.remove",
@@ -208,6 +209,11 @@ args! {
         #[serde(skip_serializing_if = "Option::is_none")] status: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")] limit: Option<usize>,
         #[serde(skip_serializing_if = "Option::is_none")] before: Option<i64>,
+    }
+    /// One of the two.
+    ThreadImport {
+        #[serde(skip_serializing_if = "Option::is_none")] thread: Option<Thread>,
+        #[serde(skip_serializing_if = "Option::is_none")] message: Option<Message>,
     }
     MessageSearch {
         query: String,
@@ -529,7 +535,15 @@ pub struct Thread {
     pub modules: Vec<String>,
     pub metadata: Option<Value>,
     pub created_at: String,
+    #[serde(default)]
     pub messages: u64,
+}
+
+/// What has become of a thread or message that was brought.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Imported {
+    pub id: String,
+    pub added: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -5,7 +5,7 @@
 use super::alert::Alert;
 use super::event::Publication;
 use super::id::{MessageId, ModuleName, PoolId, TaskId, ThreadId, UpstreamName, WorkflowId};
-use super::message::Status;
+use super::message::{Message, Status, Thread};
 use super::pool::{PoolRow, PoolView};
 use super::scaling::Rule;
 use super::task::{OnCrash, Task, TaskInput, TaskResult};
@@ -41,6 +41,10 @@ pub enum Command {
         status: Option<Status>,
         content: Option<Arc<str>>,
     },
+    /// A thread that is brought from elsewhere.
+    ImportThread(Box<Thread>),
+    /// A message that is brought from elsewhere; its thread is here, or was brought before.
+    ImportMessage(Box<Message>),
     AddModule {
         name: ModuleName,
         directory: String,
@@ -286,6 +290,11 @@ pub enum Reply {
         message_id: MessageId,
         status: Status,
         changed: bool,
+    },
+    Imported {
+        id: String,
+        /// False when it was here already.
+        added: bool,
     },
     Asked(Answer),
     Pool(Box<PoolView>),

@@ -3,7 +3,7 @@
 use super::alert::{Alert, Key};
 use super::breaker::BreakerRow;
 use super::id::{MessageId, ModuleName, TaskId, TaskSeq, ThreadId, Token, UpstreamName, WatchId, WorkflowId};
-use super::message::{MessageHead, NewMessage, NewThread, Status};
+use super::message::{Message, MessageHead, NewMessage, NewThread, Status, Thread};
 use super::pool::PoolRow;
 use super::scaling::GroupRow;
 use super::task::{Task, TaskInput, TaskResult};
@@ -19,6 +19,10 @@ pub trait Rows {
     /// The message whose metadata has this `task_id`. Looks at active and at recent ones only.
     fn message_of_task(&mut self, task_id: &str) -> Result<Option<MessageHead>, RowsError>;
     fn thread_exists(&mut self, id: &ThreadId) -> Result<bool, RowsError>;
+    /// Whether a thread that is brought from elsewhere is here already.
+    fn presence_of_thread(&mut self, thread: &Thread) -> Result<Presence, RowsError>;
+    /// Whether a message that is brought from elsewhere is here already.
+    fn presence_of_message(&mut self, message: &Message) -> Result<Presence, RowsError>;
     /// The directory of a registered module.
     fn module(&mut self, name: &ModuleName) -> Result<Option<String>, RowsError>;
     /// A watch that may have ended, by message or task.
@@ -30,6 +34,16 @@ pub trait Rows {
     fn task_result(&mut self, seq: TaskSeq) -> Result<TaskResult, RowsError>;
     fn workflow(&mut self, id: &WorkflowId) -> Result<Option<WorkflowRow>, RowsError>;
     fn workflow_by_key(&mut self, key: &str) -> Result<Option<WorkflowRow>, RowsError>;
+}
+
+/// What is here under the id of something that is brought from elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    Absent,
+    /// The same in all that matters.
+    Same,
+    /// Something else; the first thing in which it differs.
+    Differs(&'static str),
 }
 
 /// The store could not answer; the batch is rolled back and the reason reported by whoever runs it.
@@ -62,6 +76,9 @@ pub enum ChangeKind {
 pub enum Write {
     InsertThread(NewThread),
     InsertMessage(NewMessage),
+    /// Brought from elsewhere, as it was there.
+    ImportThread(Box<Thread>),
+    ImportMessage(Box<Message>),
     UpdateMessage {
         id: MessageId,
         status: Option<Status>,

@@ -20,4 +20,4 @@ pub use paths::{PathOptions, Paths, PathsError};
 pub use port::open_port;
 pub use signals::{Signal, Signals};
 pub use socket::{ControlSocket, SocketError};
-pub use tokens::{TokenError, token};
+pub use tokens::{TokenError, existing_token, token};

@@ -33,9 +33,8 @@ pub enum TokenError {
 /// The file cannot be read or made, holds nothing useful, or was open to others.
 pub fn token(path: &Path) -> Result<String, TokenError> {
     let failed = |source| TokenError::Io { path: path.to_owned(), source };
-    match read(path) {
-        Err(TokenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-        other => return other,
+    if let Some(text) = existing_token(path)? {
+        return Ok(text);
     }
     let mut secret = [0; SECRET_BYTES];
     File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut secret)).map_err(failed)?;
@@ -48,6 +47,17 @@ pub fn token(path: &Path) -> Result<String, TokenError> {
     writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(failed)?;
     fs::rename(&new, path).map_err(failed)?;
     Ok(text)
+}
+
+/// The secret in that file; `None` when there is no file.
+///
+/// # Errors
+/// The file cannot be read, holds nothing useful, or is open to others.
+pub fn existing_token(path: &Path) -> Result<Option<String>, TokenError> {
+    match read(path) {
+        Err(TokenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 fn read(path: &Path) -> Result<String, TokenError> {

@@ -83,8 +83,14 @@ impl Store {
     pub fn apply_what_it_lets(&mut self, writes: &[Write]) -> Result<Vec<String>, StoreError> {
         let mut refused = Vec::new();
         for write in writes {
-            let is_public =
-                matches!(write, Write::InsertThread(_) | Write::InsertMessage(_) | Write::UpdateMessage { .. });
+            let is_public = matches!(
+                write,
+                Write::InsertThread(_)
+                    | Write::InsertMessage(_)
+                    | Write::ImportThread(_)
+                    | Write::ImportMessage(_)
+                    | Write::UpdateMessage { .. }
+            );
             match self.apply_one(write) {
                 // A statement that fails has done nothing, unless it has ended the whole transaction.
                 Err(StoreError::Refused(reason)) if is_public && !self.db.is_autocommit() => refused.push(reason),
@@ -98,6 +104,8 @@ impl Store {
         match write {
             Write::InsertThread(thread) => self.insert_thread(thread),
             Write::InsertMessage(message) => self.insert_message(message),
+            Write::ImportThread(thread) => self.import_thread(thread),
+            Write::ImportMessage(message) => self.import_message(message),
             Write::UpdateMessage { id, status, content, error } => {
                 self.update_message(id, status.as_ref(), content.as_deref(), error.as_deref())
             }

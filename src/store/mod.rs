@@ -14,6 +14,7 @@ mod breakers;
 mod events;
 mod groups;
 mod hooks;
+mod imports;
 mod messages;
 mod pools;
 mod search;
@@ -24,19 +25,26 @@ mod watches;
 mod workflows;
 
 mod archive;
+mod copy;
+mod diagnosis;
 mod reading;
 mod rows;
 mod snapshot;
+mod vacuum;
 
 #[cfg(test)]
 mod tests;
 
 pub use archive::{Archive, ArchiveError};
 pub use changes::ChangePage;
+pub use copy::{Contents, check, copy, epoch_of, fold_log, renew_epoch};
+pub use diagnosis::{Diagnosis, diagnose};
 pub use open::{Prepared, REPAIRED};
 
+pub use vacuum::{Vacuumed, vacuum};
+
 use rusqlite::Connection;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
@@ -74,10 +82,21 @@ pub enum StoreError {
     ReadOnly(String),
     #[error("the database cannot be opened: {0}")]
     Closed(String),
-    #[error("the database is damaged ({0}); restore a backup, or move the file away and start anew")]
+    #[error(
+        "the database is damaged ({0}); restore a backup (claude-comms restore FILE), or move the file away and start \
+         anew"
+    )]
     Corrupt(String),
-    #[error("the database has version {found}, this program knows up to {known}; use a newer claude-comms")]
-    Newer { found: i64, known: i64 },
+    #[error(
+        "the database has version {found}, this program knows up to {known}; use a newer claude-comms{}",
+        way_back(copy.as_deref())
+    )]
+    Newer {
+        found: i64,
+        known: i64,
+        /// What was kept when it was brought to a version that this program does not know.
+        copy: Option<PathBuf>,
+    },
     #[error("table {table} of the database has no column {column}; it was not made by Claude Comms")]
     MissingColumn { table: &'static str, column: String },
     #[error(
@@ -89,7 +108,22 @@ pub enum StoreError {
     Other(String),
 }
 
+/// How to have this version again, after a newer one has changed the database.
+fn way_back(copy: Option<&Path>) -> String {
+    copy.map_or_else(String::new, |copy| {
+        format!(
+            ", or go back to the database as it was before that one changed it, without what came since: \
+             claude-comms restore {}",
+            copy.display()
+        )
+    })
+}
+
 impl StoreError {
+    fn newer(found: i64, path: &Path) -> StoreError {
+        StoreError::Newer { found, known: schema::VERSION, copy: copy::kept_before(path) }
+    }
+
     /// Whether only the owner can mend it, by another configuration or another file.
     pub fn is_configuration(&self) -> bool {
         matches!(self, StoreError::Newer { .. } | StoreError::MissingColumn { .. })

@@ -2,8 +2,8 @@
 
 use super::{Store, StoreError};
 use crate::model::id::{MessageId, ModuleName, TaskId, TaskSeq, ThreadId, WorkflowId};
-use crate::model::message::MessageHead;
-use crate::model::rows::{Rows, RowsError};
+use crate::model::message::{Message, MessageHead, Thread};
+use crate::model::rows::{Presence, Rows, RowsError};
 use crate::model::task::{Task, TaskResult};
 use crate::model::watch::Watch;
 use crate::model::workflow::WorkflowRow;
@@ -31,6 +31,14 @@ impl Rows for Store {
 
     fn thread_exists(&mut self, id: &ThreadId) -> Result<bool, RowsError> {
         Ok(self.has_thread(id)?)
+    }
+
+    fn presence_of_thread(&mut self, thread: &Thread) -> Result<Presence, RowsError> {
+        Ok(self.compare_thread(thread)?)
+    }
+
+    fn presence_of_message(&mut self, message: &Message) -> Result<Presence, RowsError> {
+        Ok(self.compare_message(message)?)
     }
 
     fn module(&mut self, name: &ModuleName) -> Result<Option<String>, RowsError> {

@@ -155,7 +155,7 @@ pub(super) fn prepare(db: &mut Connection, path: &Path) -> Result<Outcome, Store
             1
         }
         known if known <= VERSION => known,
-        newer => return Err(StoreError::Newer { found: newer, known: VERSION }),
+        newer => return Err(StoreError::newer(newer, path)),
     };
     for step in STEPS.iter().skip(usize::try_from(version - 1).unwrap_or(0)) {
         tx.execute_batch(step)?;
@@ -171,7 +171,7 @@ pub(super) fn prepare(db: &mut Connection, path: &Path) -> Result<Outcome, Store
     Ok(Outcome { repaired, migrated })
 }
 
-fn version(db: &Connection) -> Result<i64, StoreError> {
+pub(super) fn version(db: &Connection) -> Result<i64, StoreError> {
     Ok(db.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
@@ -259,7 +259,7 @@ pub(super) fn install_triggers(db: &Connection) -> Result<bool, StoreError> {
     Ok(missing)
 }
 
-fn check_public_columns(db: &Connection) -> Result<(), StoreError> {
+pub(super) fn check_public_columns(db: &Connection) -> Result<(), StoreError> {
     for (table, columns) in PUBLIC_COLUMNS {
         let mut statement = db.prepare("SELECT name FROM pragma_table_info(?1)")?;
         let names = statement.query_map([table], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;

@@ -89,14 +89,18 @@ fn every_verb_without_a_daemon_is_3() {
     for verb in verbs() {
         let words: Vec<&str> = verb.iter().map(String::as_str).collect();
         let arguments: &[&str] = match words[..] {
-            ["daemon" | "demo"] | ["config", _] | ["poll", "start" | "stop" | "logs"] => continue,
+            ["daemon" | "demo" | "backup" | "restore" | "doctor" | "vacuum"]
+            | ["config", _]
+            | ["poll", "start" | "stop" | "logs"] => {
+                continue;
+            }
             ["message", "send"] => &["--to", ".", "text"],
             ["message", "reply"] => &["id", "text"],
             ["message", "update"] => &["id", "--status", "complete"],
             ["poll", "add"] => &["--task-id", "t"],
             ["pool", "run"] => &["local", "prompt"],
             ["module", "add"] => &["name", "."],
-            ["event", "export"] => &["-"],
+            ["event", "export"] | ["thread", "import"] => &["-"],
             ["event", "publish"] => &["notes:mine", "note.taken"],
             ["ask"] => &["prompt"],
             ["upstream", "add"] => &["name", "http://localhost:1/mcp"],

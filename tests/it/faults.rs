@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use claude_comms::clock::{Clock, SystemClock};
@@ -14,7 +13,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, Foreign, LIMIT, ends_within, processes_of, spawn, wait_until};
+use crate::support::{Daemon, Foreign, LIMIT, Mount, ends_within, processes_of, spawn, wait_until};
 
 #[test]
 fn a_second_daemon_says_who_holds_the_directory() {
@@ -233,27 +232,6 @@ fn a_stop_is_heard_while_the_database_is_locked() {
     assert_ne!(asked.wait().code, 0);
     foreign.sql("ROLLBACK", json!([]));
     foreign.integrity();
-}
-
-/// A file system of its own, unmounted when dropped.
-struct Mount<'a>(&'a Path);
-
-impl Mount<'_> {
-    /// `None` where this may not be done.
-    fn new<'a>(options: &[&str], at: &'a Path) -> Option<Mount<'a>> {
-        let mounted = Command::new("mount").args(options).arg(at).stderr(Stdio::null()).status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Mount(at));
-        }
-        println!("skipped: nothing can be mounted here");
-        None
-    }
-}
-
-impl Drop for Mount<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
-    }
 }
 
 #[test]

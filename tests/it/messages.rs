@@ -30,9 +30,11 @@ fn a_question_is_answered() {
     let thread = shown["thread_id"].as_str().unwrap();
     let listed = daemon.json(&["message", "list", "--thread", thread]);
     assert_eq!(column(&listed["messages"], "content"), ["Port 8080.", "Which port?"]);
-    let exported: Value = serde_json::from_str(&daemon.run(&["thread", "export", thread]).good()).unwrap();
-    assert_eq!(column(&exported["messages"], "content"), ["Which port?", "Port 8080."]);
-    assert_eq!(exported["thread"]["modules"], json!(["frontend", "backend"]));
+    let exported = daemon.run(&["thread", "export", thread]).good();
+    let lines: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let contents = lines[1..].iter().map(|line| &line["message"]["content"]);
+    assert!(contents.eq(["Which port?", "Port 8080."]), "{exported}");
+    assert_eq!(lines[0]["thread"]["modules"], json!(["frontend", "backend"]));
     assert_eq!(daemon.json(&["thread", "show", thread])["messages"], 2);
     assert_eq!(column(&daemon.json(&["thread", "list"])["threads"], "thread_id"), [thread]);
     assert!(daemon.run(&["thread", "show", thread]).good().contains("Port 8080."));

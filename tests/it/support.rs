@@ -475,6 +475,27 @@ impl Events {
     }
 }
 
+/// A file system of its own, unmounted when dropped.
+pub(crate) struct Mount<'a>(&'a Path);
+
+impl Mount<'_> {
+    /// `None` where this may not be done.
+    pub(crate) fn new<'a>(options: &[&str], at: &'a Path) -> Option<Mount<'a>> {
+        let mounted = Command::new("mount").args(options).arg(at).stderr(Stdio::null()).status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Mount(at));
+        }
+        println!("skipped: nothing can be mounted here");
+        None
+    }
+}
+
+impl Drop for Mount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
+    }
+}
+
 /// Python with its own SQLite, as any other program may have it.
 pub(crate) struct Foreign {
     child: Child,

@@ -4,9 +4,9 @@
 use crate::model::alert::{Alert, Key};
 use crate::model::event::Event;
 use crate::model::id::{MessageId, ModuleName, PoolId, TaskId, TaskSeq, ThreadId, UpstreamName, WatchId, WorkflowId};
-use crate::model::message::{MessageHead, NewMessage, Status};
+use crate::model::message::{Message, MessageHead, NewMessage, Status, Thread};
 use crate::model::pool::{PoolRow, PoolStatus};
-use crate::model::rows::{Change, ChangeKind, Rows, RowsError, Snapshot, Write};
+use crate::model::rows::{Change, ChangeKind, Presence, Rows, RowsError, Snapshot, Write};
 use crate::model::scaling::GroupRow;
 use crate::model::task::{Task, TaskInput, TaskResult, TaskStatus};
 use crate::model::upstream::{CounterFold, UpstreamRow};
@@ -134,6 +134,11 @@ impl FakeRows {
                 self.refuse_unless(new, "thread");
             }
             Write::InsertMessage(message) => self.insert_message(message),
+            Write::ImportThread(thread) => {
+                let new = tables.threads.insert(thread.id);
+                self.refuse_unless(new, "thread");
+            }
+            Write::ImportMessage(message) => self.insert_message(as_new(*message)),
             Write::UpdateMessage { id, status, content, error } => self.update_message(&id, status, content, error),
             Write::PutWatch(watch) => self.put_watch(watch),
             Write::DeleteWatch(id) => drop(tables.watches.remove(&id)),
@@ -374,6 +379,23 @@ impl FakeRows {
     }
 }
 
+/// The tables here do not tell the two apart.
+fn as_new(message: Message) -> NewMessage {
+    NewMessage {
+        id: message.id,
+        thread_id: message.thread_id,
+        module: message.module,
+        target: message.target,
+        content: message.content.into(),
+        kind: "question",
+        status: message.status,
+        in_reply_to: None,
+        task_id: None,
+        metadata: message.metadata,
+        at: message.at,
+    }
+}
+
 impl Rows for FakeRows {
     fn message(&mut self, id: &MessageId) -> Result<Option<MessageHead>, RowsError> {
         self.read()?;
@@ -390,6 +412,19 @@ impl Rows for FakeRows {
     fn thread_exists(&mut self, id: &ThreadId) -> Result<bool, RowsError> {
         self.read()?;
         Ok(self.tables.threads.contains(id))
+    }
+
+    fn presence_of_thread(&mut self, thread: &Thread) -> Result<Presence, RowsError> {
+        Ok(if self.thread_exists(&thread.id)? { Presence::Same } else { Presence::Absent })
+    }
+
+    fn presence_of_message(&mut self, message: &Message) -> Result<Presence, RowsError> {
+        self.read()?;
+        Ok(match self.tables.messages.get(&message.id) {
+            None => Presence::Absent,
+            Some(row) if *row.content == *message.content => Presence::Same,
+            Some(_) => Presence::Differs("content"),
+        })
     }
 
     fn module(&mut self, name: &ModuleName) -> Result<Option<String>, RowsError> {

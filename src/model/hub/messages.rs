@@ -120,23 +120,30 @@ impl Hub {
     /// Inserts a message of ours, with its event.
     pub(super) fn insert_message(&mut self, now: Now, message: NewMessage, out: &mut Effects) {
         let length = message.content.chars().count() as u64;
-        let (id, thread, status) = (message.id.clone(), message.thread_id.clone(), message.status.clone());
         let head = MessageHead {
-            id: id.clone(),
-            thread_id: thread.clone(),
+            id: message.id.clone(),
+            thread_id: message.thread_id.clone(),
             module: message.module.clone(),
             target: message.target.clone(),
-            status: status.clone(),
+            status: message.status.clone(),
             task_id: message.task_id.as_ref().map(ToString::to_string),
             content_length: length,
         };
-        if message.metadata.is_some() {
-            self.watches.note_inserted(&id);
-        }
+        let has_metadata = message.metadata.is_some();
         out.writes.push(Write::InsertMessage(message));
-        self.resolve_watch(&head, out);
-        let seq = self.emit_status(now, id.clone(), Some(thread), None, Some(status.clone()), Some(length), out);
-        self.follow_message(now, &id, Some(&status), Some(seq), out);
+        self.tell_inserted(now, &head, has_metadata, out);
+    }
+
+    /// The event of a message that was inserted by us, and what its watch makes of it.
+    pub(super) fn tell_inserted(&mut self, now: Now, head: &MessageHead, has_metadata: bool, out: &mut Effects) {
+        if has_metadata {
+            self.watches.note_inserted(&head.id);
+        }
+        self.resolve_watch(head, out);
+        let (id, thread, status) = (head.id.clone(), Some(head.thread_id.clone()), head.status.clone());
+        let length = Some(head.content_length);
+        let seq = self.emit_status(now, id, thread, None, Some(status.clone()), length, out);
+        self.follow_message(now, &head.id, Some(&status), Some(seq), out);
     }
 
     pub(super) fn reply_to(

@@ -11,6 +11,7 @@ mod dependencies;
 mod effects;
 mod ending;
 mod holding;
+mod importing;
 mod listening;
 mod locks;
 mod messages;
@@ -321,6 +322,8 @@ impl Hub {
             Command::Send(send) => Some(self.send(now, send, rows, out)?),
             Command::Reply { id, question, content } => Some(self.reply_to(now, id, &question, content, rows, out)?),
             Command::Update { id, status, content } => Some(self.update(now, &id, status, content, rows, out)?),
+            Command::ImportThread(thread) => Some(Self::import_thread(thread, rows, out)?),
+            Command::ImportMessage(message) => Some(self.import_message(now, message, rows, out)?),
             Command::AddModule { name, directory } => {
                 out.writes.push(Write::PutModule { name, directory });
                 Some(Ok(Reply::Done))

@@ -145,8 +145,14 @@ fn a_newer_file_is_refused() {
     let bench = Bench::new();
     bench.foreign().pragma_update(None, "user_version", 99).unwrap();
     let error = prepare(&bench.path()).unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 99, known: VERSION }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: VERSION, copy: None }), "{error:?}");
     assert!(error.is_configuration());
+    // The newest copy that this program can use is the way back.
+    for name in ["messages.db.v1", "messages.db.v2", "messages.db.v99"] {
+        fs::write(bench.directory.path().join(name), "").unwrap();
+    }
+    let said = prepare(&bench.path()).unwrap_err().to_string();
+    assert!(said.ends_with(&format!("claude-comms restore {}.v2", bench.path().display())), "{said}");
 }
 
 /// Version 1 is what a new file has without the steps since.

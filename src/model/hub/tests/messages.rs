@@ -114,3 +114,48 @@ fn modules_come_and_go() {
     let ask = desk.ask(Command::Send(send("m")));
     assert_eq!(refusal(&desk, ask), Some(Code::NotFound));
 }
+
+fn brought(id: &str, content: &str) -> Command {
+    Command::ImportMessage(Box::new(crate::model::message::Message {
+        id: MessageId::new(id),
+        thread_id: ThreadId::new("old"),
+        thread_title: None,
+        module: ModuleName::new("a"),
+        target: None,
+        content: content.to_owned(),
+        truncated: false,
+        kind: "note".to_owned(),
+        at: crate::clock::Timestamp::from_micros(5),
+        status: Status::Complete,
+        metadata: None,
+        error: None,
+    }))
+}
+
+#[test]
+fn what_is_brought_is_told_once_and_what_is_here_stays() {
+    let mut desk = desk();
+    desk.add_watch(watch_message("m"));
+    let waiting = desk.wait_watch("m", 60);
+    let early = desk.ask(brought("m", "hello"));
+    assert_eq!(refusal(&desk, early), Some(Code::NotFound), "its thread is not here");
+    desk.ask(Command::ImportThread(Box::new(crate::model::message::Thread {
+        id: ThreadId::new("old"),
+        title: None,
+        modules: Vec::new(),
+        metadata: None,
+        created_at: crate::clock::Timestamp::from_micros(4),
+        messages: 0,
+    })));
+    desk.facts();
+    for expected in [true, false] {
+        let ask = desk.ask(brought("m", "hello"));
+        let Some(Ok(Reply::Imported { added, .. })) = desk.answer(ask) else { panic!("{:?}", desk.answer(ask)) };
+        assert_eq!((*added, desk.facts().is_empty()), (expected, !expected));
+    }
+    assert!(matches!(desk.answer(waiting), Some(Ok(Reply::Waited(_)))), "who waits for it is answered");
+    let other = desk.ask(brought("m", "something else"));
+    assert_eq!(refusal(&desk, other), Some(Code::Conflict));
+    assert_eq!(&*desk.rows.message("m").content, "hello");
+    desk.assert_sound();
+}

@@ -1,0 +1,164 @@
+//! The command that answers questions: whether the daemon finds it, and whether it says its version.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{Finding, on_path};
+use crate::config::Executor;
+
+/// How long it may take to say its version.
+const VERSION_PATIENCE: Duration = Duration::from_secs(10);
+const VERSION_BYTES_MAX: usize = 256;
+
+/// The command, and where it was found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Agent {
+    pub(super) program: String,
+    /// With the PATH that the daemon has, or would have when it were started here.
+    pub(super) found: Option<PathBuf>,
+    /// With the PATH of whoever asks, when the daemon has another.
+    pub(super) found_here: Option<PathBuf>,
+    /// What it said, or why it said nothing; `None` for a program that may not know the flag.
+    pub(super) version: Option<Result<String, String>>,
+}
+
+/// `daemon_path`: what the daemon was started with, when it runs.
+pub(super) fn find(executor: &Executor, daemon_path: Option<&OsString>, own_path: &OsStr) -> Agent {
+    let program = executor.command.first().cloned().unwrap_or_default();
+    let configured = executor.environment.get("PATH").map(OsStr::new);
+    let path = configured.or(daemon_path.map(OsString::as_os_str)).unwrap_or(own_path);
+    let found = on_path(&program, path);
+    let found_here = on_path(&program, own_path);
+    let knows_flag = Path::new(&program).file_name() == Some(OsStr::new("claude"));
+    let version = found.as_ref().filter(|_| knows_flag).map(|file| version_of(file, path));
+    Agent { program, found, found_here, version }
+}
+
+pub(super) fn judge(agent: &Agent) -> Finding {
+    const CHECK: &str = "agent";
+    let program = &agent.program;
+    let Some(found) = &agent.found else {
+        return match &agent.found_here {
+            Some(here) => Finding::fault(
+                CHECK,
+                format!("`{program}` is not on the PATH that the daemon was started with"),
+                format!(
+                    "restart the daemon from here, set PATH in its unit, or write [executor] command = [\"{}\", …] in \
+                     config.toml",
+                    here.display()
+                ),
+            ),
+            None if program.contains('/') => Finding::fault(
+                CHECK,
+                format!("`{program}` does not exist, or may not be executed"),
+                "correct [executor] command in config.toml, or make it executable (chmod +x)",
+            ),
+            None => Finding::fault(
+                CHECK,
+                format!("`{program}` is not on PATH"),
+                "install it, or write its full path into [executor] command in config.toml",
+            ),
+        };
+    };
+    match &agent.version {
+        None => Finding::ok(CHECK, format!("`{program}` is {}", found.display())),
+        Some(Ok(version)) => Finding::ok(CHECK, format!("`{program}` is {}, {version}", found.display())),
+        Some(Err(reason)) => Finding::fault(
+            CHECK,
+            format!("{} --version fails: {reason}", found.display()),
+            "install it anew, and try it by hand; every task would fail like this",
+        ),
+    }
+}
+
+/// The first line of what `--version` prints.
+fn version_of(program: &Path, path: &OsStr) -> Result<String, String> {
+    let mut command = Command::new(program);
+    command.arg("--version").env("PATH", path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let said = child.stdout.take().map_or(Ok(String::new()), |mut output| first_line(&mut output));
+    if said.is_err() {
+        // One that does not come to an end; killed, it has.
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(|error| error.to_string())?;
+    let said = said?;
+    if !status.success() {
+        return Err(status.to_string());
+    }
+    if said.is_empty() { Err("it says nothing".to_owned()) } else { Ok(said) }
+}
+
+/// Reads to the end, which has to come in time.
+fn first_line(output: &mut std::process::ChildStdout) -> Result<String, String> {
+    let limit = Timespec::try_from(VERSION_PATIENCE).ok();
+    let mut said = Vec::new();
+    loop {
+        let ready = poll(&mut [PollFd::new(&*output, PollFlags::IN)], limit.as_ref());
+        match ready.map_err(io::Error::from) {
+            Ok(0) => return Err(format!("no answer within {} s", VERSION_PATIENCE.as_secs())),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.to_string()),
+            Ok(_) => {}
+        }
+        let mut bytes = [0; VERSION_BYTES_MAX];
+        match output.read(&mut bytes).map_err(|error| error.to_string())? {
+            0 => break,
+            read => {
+                let room = VERSION_BYTES_MAX - said.len();
+                said.extend_from_slice(&bytes[..read.min(room)]);
+            }
+        }
+    }
+    let text = String::from_utf8_lossy(&said);
+    Ok(text.lines().next().unwrap_or_default().trim().escape_debug().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::State;
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn script(directory: &Path, name: &str, text: &str) -> PathBuf {
+        let path = directory.join(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    fn executor(program: &str) -> Executor {
+        Executor { command: vec![program.to_owned()], ..Executor::default() }
+    }
+
+    #[test]
+    fn an_agent_is_looked_for_where_the_daemon_looks() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        script(here.path(), "claude", "echo 2.0.1 '(Claude Code)'; echo more");
+        let own = here.path().as_os_str();
+        let agent = find(&executor("claude"), None, own);
+        assert_eq!(agent.version, Some(Ok("2.0.1 (Claude Code)".to_owned())));
+        assert_eq!(judge(&agent).state, State::Ok);
+
+        let daemon_path = there.path().as_os_str().to_owned();
+        let finding = judge(&find(&executor("claude"), Some(&daemon_path), own));
+        assert!(finding.sentence.contains("the PATH that the daemon was started with"), "{finding:?}");
+        assert!(finding.advice.unwrap().contains(&*here.path().join("claude").to_string_lossy()));
+
+        let finding = judge(&find(&executor("none"), None, own));
+        assert!(finding.state == State::Fault && finding.advice.unwrap().contains("[executor] command"));
+        let finding = judge(&find(&executor("/none/agent"), None, own));
+        assert!(finding.sentence.contains("/none/agent` does not exist"), "{finding:?}");
+        script(here.path(), "other", "exit 1");
+        assert_eq!(judge(&find(&executor("other"), None, own)).state, State::Ok, "it need not know the flag");
+        script(there.path(), "claude", "exit 3");
+        let finding = judge(&find(&executor("claude"), Some(&daemon_path), own));
+        assert!(finding.state == State::Fault && finding.sentence.contains("exit status: 3"), "{finding:?}");
+    }
+}

@@ -1,0 +1,162 @@
+//! The unit that starts the daemon, where one is installed: whether it starts a program that exists, and whether that
+//! finds the agent.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::agent::Agent;
+use super::{Finding, is_executable, on_path};
+
+const NAME: &str = "claude-comms.service";
+/// What systemd gives to units that say nothing.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a unit says that matters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Unit {
+    file: PathBuf,
+    is_of_user: bool,
+    /// The program of `ExecStart`.
+    program: Option<String>,
+    /// `PATH` as `Environment` has it.
+    path: Option<String>,
+}
+
+pub(super) fn examine(environment: &dyn Fn(&str) -> Option<OsString>, agent: &Agent) -> Vec<Finding> {
+    let home = environment("HOME").map(PathBuf::from).unwrap_or_default();
+    if cfg!(target_os = "macos") {
+        return vec![launchd(&home)];
+    }
+    let config = environment("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let of_user = config.unwrap_or_else(|| home.join(".config")).join("systemd/user");
+    let user = ["/etc/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user"].map(PathBuf::from);
+    let system = ["/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"].map(PathBuf::from);
+    let user: Vec<PathBuf> = std::iter::once(of_user).chain(user).collect();
+    let units = [(&user[..], true), (&system[..], false)];
+    let found = units.into_iter().filter_map(|(directories, is_of_user)| {
+        let file = directories.iter().map(|directory| directory.join(NAME)).find(|file| file.is_file())?;
+        let drop_ins: Vec<PathBuf> = directories.iter().map(|directory| directory.join(format!("{NAME}.d"))).collect();
+        Some(read(file, &drop_ins, is_of_user, &home))
+    });
+    let found: Vec<Finding> = found.map(|unit| judge(&unit, agent)).collect();
+    if found.is_empty() {
+        return vec![Finding::ok("unit", "no unit of systemd is installed; the daemon is started by hand")];
+    }
+    found
+}
+
+fn launchd(home: &Path) -> Finding {
+    let agents = [home.join("Library/LaunchAgents"), PathBuf::from("/Library/LaunchDaemons")];
+    let names = ["io.github.claude-comms.agent.plist", "io.github.claude-comms.daemon.plist"];
+    let mut files = agents.iter().flat_map(|directory| names.map(|name| directory.join(name)));
+    match files.find(|file| file.is_file()) {
+        Some(file) => Finding::ok("unit", format!("{} is installed", file.display())),
+        None => Finding::ok("unit", "nothing is installed for launchd; the daemon is started by hand"),
+    }
+}
+
+fn read(file: PathBuf, drop_ins: &[PathBuf], is_of_user: bool, home: &Path) -> Unit {
+    let mut texts = vec![fs::read_to_string(&file).unwrap_or_default()];
+    let entries = drop_ins.iter().flat_map(|directory| fs::read_dir(directory).into_iter().flatten().flatten());
+    let mut parts: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    parts.retain(|part| part.extension() == Some(OsStr::new("conf")));
+    // By name, whichever directory they are in.
+    parts.sort_by(|one, other| one.file_name().cmp(&other.file_name()));
+    texts.extend(parts.iter().map(|part| fs::read_to_string(part).unwrap_or_default()));
+    let home = home.to_string_lossy();
+    let mut unit = Unit { file, is_of_user, program: None, path: None };
+    for line in texts.iter().flat_map(|text| text.lines()) {
+        if let Some(command) = line.trim().strip_prefix("ExecStart=") {
+            let word = command.trim_start_matches(['-', '@', ':', '+', '!']).split_whitespace().next();
+            // An empty one takes back what was said before.
+            unit.program = word.map(|word| word.trim_matches('"').replace("%h", &home));
+        } else if let Some(variables) = line.trim().strip_prefix("Environment=") {
+            let mut words = variables.split_whitespace().map(|word| word.trim_matches(['"', '\'']));
+            let path = words.find_map(|word| word.strip_prefix("PATH="));
+            unit.path = path.map(|path| path.replace("%h", &home)).or(unit.path);
+        }
+    }
+    unit
+}
+
+fn judge(unit: &Unit, agent: &Agent) -> Finding {
+    const CHECK: &str = "unit";
+    let file = unit.file.display();
+    let systemctl = if unit.is_of_user { "systemctl --user" } else { "systemctl" };
+    if let Some(program) = &unit.program
+        && !is_executable(Path::new(program))
+    {
+        return Finding::fault(
+            CHECK,
+            format!("{file} starts {program}, which is not there"),
+            format!("install claude-comms there, or correct ExecStart with {systemctl} edit --full {NAME}"),
+        );
+    }
+    let path = unit.path.as_deref().unwrap_or(DEFAULT_PATH);
+    let place = agent.found.as_ref().or(agent.found_here.as_ref());
+    if let Some(place) = place
+        && on_path(&agent.program, OsStr::new(path)).is_none()
+    {
+        let directory = place.parent().unwrap_or(Path::new("/")).display();
+        return Finding::warning(
+            CHECK,
+            format!("the PATH of {file} has no `{}`: {path}", agent.program),
+            format!(
+                "{systemctl} edit {NAME}, and write: [Service] Environment=PATH={directory}:{path}; or write the full \
+                 path into [executor] command"
+            ),
+        );
+    }
+    Finding::ok(CHECK, format!("{file} is installed, and finds `{}`", agent.program))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::State;
+    use super::*;
+
+    #[test]
+    fn a_unit_is_read_with_what_was_added_to_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(NAME);
+        fs::write(&file, "[Service]\nExecStart=%h/.local/bin/claude-comms daemon\nEnvironment=PATH=%h/bin:/bin\n")
+            .unwrap();
+        let drop_ins = directory.path().join("claude-comms.service.d");
+        let read = || read(file.clone(), std::slice::from_ref(&drop_ins), true, Path::new("/home/me"));
+        let unit = read();
+        assert_eq!(unit.program.as_deref(), Some("/home/me/.local/bin/claude-comms"));
+        assert_eq!(unit.path.as_deref(), Some("/home/me/bin:/bin"));
+        fs::create_dir(&drop_ins).unwrap();
+        let added = "[Service]\nExecStart=\nExecStart=-/bin/sh x\nEnvironment=A=1 \"PATH=/opt/bin\"\n";
+        fs::write(drop_ins.join("override.conf"), added).unwrap();
+        let unit = read();
+        assert_eq!((unit.program.as_deref(), unit.path.as_deref()), (Some("/bin/sh"), Some("/opt/bin")));
+    }
+
+    #[test]
+    fn a_unit_has_to_find_its_program_and_the_agent() {
+        let unit = |program: &str, path: Option<&str>| Unit {
+            file: PathBuf::from("/u"),
+            is_of_user: true,
+            program: Some(program.to_owned()),
+            path: path.map(ToOwned::to_owned),
+        };
+        let agent = |place: Option<&str>| Agent {
+            program: "sh".to_owned(),
+            found: place.map(PathBuf::from),
+            ..Agent::default()
+        };
+        for (unit, agent, state, advice) in [
+            (unit("/bin/sh", None), agent(Some("/bin/sh")), State::Ok, ""),
+            (unit("/none/claude-comms", None), agent(Some("/bin/sh")), State::Fault, "systemctl --user edit --full"),
+            (unit("/bin/sh", Some("/none")), agent(Some("/bin/sh")), State::Warning, "PATH=/bin:/none"),
+            // That it is nowhere is said once.
+            (unit("/bin/sh", Some("/none")), agent(None), State::Ok, ""),
+        ] {
+            let finding = judge(&unit, &agent);
+            assert_eq!(finding.state, state, "{finding:?}");
+            assert!(finding.advice.as_deref().unwrap_or_default().contains(advice), "{finding:?}");
+        }
+    }
+}
