@@ -7,8 +7,8 @@ use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Sub
 
 use super::output::Color;
 use super::{
-    alert, ask, config, daemon, event, hook, mcp, message, module, monitor, poll, pool, task, thread, upstream,
-    workflow,
+    alert, ask, config, daemon, event, hook, mcp, message, module, monitor, poll, pool, service, task, thread,
+    upstream, workflow,
 };
 use crate::service::PathOptions;
 
@@ -157,6 +157,12 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: config::Verb,
     },
+    /// Have systemd or launchd keep the daemon running
+    #[command(after_help = service::EXAMPLES)]
+    Service {
+        #[command(subcommand)]
+        verb: service::Verb,
+    },
     /// Watch the main job, a kill -9 included, in a throwaway directory
     Demo,
 }
@@ -193,7 +199,7 @@ fn parse_shortly(arguments: &[OsString]) -> Option<Cli> {
 type Describe = fn(Command) -> Command;
 
 /// What describes the verbs of each group.
-const GROUPS: [(&str, Describe); 13] = [
+const GROUPS: [(&str, Describe); 14] = [
     ("poll", poll::Verb::augment_subcommands),
     ("message", message::Verb::augment_subcommands),
     ("thread", thread::Verb::augment_subcommands),
@@ -207,6 +213,7 @@ const GROUPS: [(&str, Describe); 13] = [
     ("event", event::Verb::augment_subcommands),
     ("monitor", monitor::Verb::augment_subcommands),
     ("config", config::Verb::augment_subcommands),
+    ("service", service::Verb::augment_subcommands),
 ];
 
 /// The arguments that may be flags of ours.

@@ -21,6 +21,7 @@ mod output;
 mod pages;
 mod poll;
 mod pool;
+mod service;
 mod session;
 mod stop;
 mod submit;
@@ -90,6 +91,7 @@ fn dispatch(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Event { verb } => event::run(verb, session),
         Verb::Monitor { verb } => monitor::run(verb, session),
         Verb::Config { verb } => config::run(verb, session),
+        Verb::Service { verb } => service::run(verb, session),
         Verb::Demo => demo::run(session),
     }
 }

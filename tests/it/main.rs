@@ -23,6 +23,7 @@ mod otlp;
 mod page;
 mod poll;
 mod scaling;
+mod service;
 mod tasks;
 mod tmux;
 mod upstreams;

@@ -69,7 +69,7 @@ import plistlib, sys
 with open(sys.argv[1], 'rb') as file:
     found = plistlib.load(file)
 kinds = {'Label': str, 'ProgramArguments': list, 'RunAtLoad': bool, 'KeepAlive': dict, 'ProcessType': str, 'Umask': int,
-         'UserName': str, 'EnvironmentVariables': dict}
+         'UserName': str, 'EnvironmentVariables': dict, 'StandardErrorPath': str}
 for key in ('Label', 'ProgramArguments', 'RunAtLoad', 'KeepAlive', 'Umask'):
     if key not in found: print('missing', key)
 for key, value in found.items():
