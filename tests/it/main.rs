@@ -27,6 +27,7 @@ mod service;
 mod tasks;
 mod tmux;
 mod upstreams;
+mod watchdog;
 mod web;
 mod web_catching_up;
 mod web_floods;
