@@ -41,6 +41,8 @@ impl Doors {
         let readers = hall.readers();
         let (web, listen_error) = hall.open_web(&readers)?;
         let mut about = hall.about();
+        // systemd may have opened it elsewhere.
+        about.socket = socket.path().map_or(about.socket, |path| path.display().to_string());
         about.listen = web.address().map(|address| address.to_string());
         let adoption = web.adoption();
         about.listen_error = listen_error;

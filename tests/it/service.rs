@@ -144,3 +144,29 @@ fn what_is_in_the_way_of_a_service_is_said() {
     let said = spawn(command.env("PATH", home.path("bin")), b"").wait().bad(1);
     assert!(said.contains("systemctl could not be run"), "{said}");
 }
+
+#[test]
+fn the_first_who_connects_to_a_socket_of_systemd_starts_the_daemon() {
+    let daemon = Daemon::none();
+    let socket = daemon.path("from-systemd.sock");
+    let mut command = Command::new("systemd-socket-activate");
+    if command.arg("--version").output().is_err() {
+        println!("skipped: systemd-socket-activate cannot be run");
+        return;
+    }
+    let mut command = Command::new("systemd-socket-activate");
+    command
+        .args(["--listen", &socket, BINARY, "--state-dir"])
+        .arg(daemon.state_dir())
+        .args(["daemon", "--listen", "none"]);
+    let mut activated = spawn(&mut command, b"");
+    activated.wait_for_complaint("Listening on");
+    assert_eq!(daemon.holder(), None, "nobody has connected");
+    let status = daemon.json(&["--socket", &socket, "poll", "status"]);
+    assert_eq!(status["socket"], socket);
+    assert_eq!(daemon.holder(), Some(activated.pid()));
+    daemon.run(&["--socket", &socket, "poll", "stop"]).good();
+    assert_eq!(activated.wait().code, 0);
+    // It belongs to systemd, which goes on listening.
+    assert!(fs::exists(&socket).unwrap());
+}
