@@ -46,7 +46,7 @@ fn assert_same<T: Ord + std::fmt::Debug>(
 fn verbs() -> BTreeMap<String, clap::Command> {
     fn walk(path: &str, command: &clap::Command, found: &mut BTreeMap<String, clap::Command>) {
         // `help` is clap's own, and known to everybody.
-        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help" && !verb.is_hide_set()) {
             let path = format!("{path} {}", verb.get_name()).trim().to_owned();
             if verb.has_subcommands() {
                 walk(&path, verb, found);

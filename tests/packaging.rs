@@ -13,7 +13,8 @@ use tempfile::TempDir;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// Where each kind of package has what the installation script puts elsewhere: its path, and the package's, if it has it.
-const ELSEWHERE_IN_DEB: [(&str, Option<&str>); 3] = [
+const ELSEWHERE_IN_DEB: [(&str, Option<&str>); 4] = [
+    ("usr/share/zsh/site-functions/_claude-comms", Some("usr/share/zsh/vendor-completions/_claude-comms")),
     ("usr/share/doc/claude-comms/CHANGELOG.md", Some("usr/share/doc/claude-comms/changelog")),
     ("usr/share/doc/claude-comms/LICENSE-MIT", Some("usr/share/doc/claude-comms/copyright")),
     ("usr/share/doc/claude-comms/LICENSE-APACHE", None),

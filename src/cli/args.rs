@@ -7,8 +7,8 @@ use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Sub
 
 use super::output::Color;
 use super::{
-    alert, ask, config, daemon, event, hook, mcp, message, module, monitor, poll, pool, service, task, thread,
-    upstream, workflow,
+    alert, ask, completions, config, daemon, event, hook, mcp, message, module, monitor, poll, pool, service, task,
+    thread, upstream, workflow,
 };
 use crate::service::PathOptions;
 
@@ -163,6 +163,12 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: service::Verb,
     },
+    /// Print a script that lets a shell complete verbs, flags and ids
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::Completions),
+    /// Say what could come next on a command line, for the scripts of completions
+    #[command(name = "__complete", hide = true)]
+    Complete(completions::Words),
     /// Watch the main job, a kill -9 included, in a throwaway directory
     Demo,
 }

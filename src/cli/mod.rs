@@ -4,6 +4,7 @@ mod alert;
 mod args;
 mod ask;
 mod batch;
+mod completions;
 mod config;
 mod daemon;
 mod demo;
@@ -92,6 +93,8 @@ fn dispatch(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Monitor { verb } => monitor::run(verb, session),
         Verb::Config { verb } => config::run(verb, session),
         Verb::Service { verb } => service::run(verb, session),
+        Verb::Completions(wanted) => completions::print(&wanted, session),
+        Verb::Complete(words) => completions::complete(&words, session),
         Verb::Demo => demo::run(session),
     }
 }

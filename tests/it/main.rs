@@ -8,6 +8,7 @@ mod asks;
 mod breakers;
 mod browser;
 mod cli;
+mod completions;
 mod fastmcp;
 mod faults;
 mod foreign;
