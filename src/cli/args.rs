@@ -7,8 +7,8 @@ use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Sub
 
 use super::output::Color;
 use super::{
-    alert, ask, completions, config, daemon, event, hook, mcp, message, module, monitor, poll, pool, service, task,
-    thread, upstream, workflow,
+    alert, ask, completions, config, daemon, demo, event, hook, mcp, message, module, monitor, poll, pool, service,
+    task, teaching, thread, upstream, workflow,
 };
 use crate::service::PathOptions;
 
@@ -72,6 +72,7 @@ impl Globals {
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Run the daemon in the foreground, as service units do
+    #[command(after_help = daemon::EXAMPLES)]
     Daemon(daemon::Flags),
     /// Start and stop the daemon, and watch what becomes of messages
     #[command(after_help = poll::EXAMPLES)]
@@ -170,6 +171,7 @@ pub(super) enum Verb {
     #[command(name = "__complete", hide = true)]
     Complete(completions::Words),
     /// Watch the main job, a kill -9 included, in a throwaway directory
+    #[command(after_help = demo::EXAMPLES)]
     Demo,
 }
 
@@ -179,7 +181,7 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     if let Some(cli) = parse_shortly(arguments) {
         return Ok(cli);
     }
-    let mut command = Cli::command();
+    let mut command = teaching::with_examples(Cli::command());
     // Help and complaints are printed before the flags are known.
     match words_before_dashes(arguments).find_map(|word| word.strip_prefix("--color=")) {
         Some("always") => command = command.color(clap::ColorChoice::Always),

@@ -28,6 +28,7 @@ mod stop;
 mod submit;
 mod table;
 mod task;
+mod teaching;
 mod thread;
 mod upstream;
 mod usage;
