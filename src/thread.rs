@@ -3,6 +3,7 @@
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle, current};
 
 /// Longest name that Linux keeps, in bytes; `ps -L` cuts what is longer.
@@ -91,6 +92,76 @@ impl AsFd for Bell {
     }
 }
 
+/// Whether a loop still turns: its owner asks and wakes it, and it answers once it has its turn.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    asked: AtomicU64,
+    answered: AtomicU64,
+}
+
+impl Pulse {
+    /// To be called before the loop is woken.
+    pub fn ask(&self) {
+        self.asked.fetch_add(1, Ordering::Release);
+    }
+
+    /// To be called by the loop, after it was woken.
+    pub fn answer(&self) {
+        self.answered.store(self.asked.load(Ordering::Acquire), Ordering::Release);
+    }
+
+    /// Whether it has turned since it was asked.
+    pub fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Acquire) == self.asked.load(Ordering::Acquire)
+    }
+}
+
+/// What an owner holds of a loop that polls: it has it give a sign, and has it end.
+#[derive(Debug)]
+pub struct Tether {
+    bell: Bell,
+    pulse: Pulse,
+    ending: AtomicBool,
+}
+
+impl Tether {
+    /// # Errors
+    /// The process has no file descriptor left.
+    pub fn new() -> io::Result<Tether> {
+        Ok(Tether { bell: Bell::new()?, pulse: Pulse::default(), ending: AtomicBool::new(false) })
+    }
+
+    /// Has the loop give a sign, which [`Tether::is_answered`] sees. Never blocks.
+    pub fn ask(&self) {
+        self.pulse.ask();
+        self.bell.ring();
+    }
+
+    pub fn is_answered(&self) -> bool {
+        self.pulse.is_answered()
+    }
+
+    /// Has the loop end. Never blocks.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+
+    /// To be called by the loop when it was woken; whether it is to end.
+    pub fn must_end(&self) -> bool {
+        self.bell.silence();
+        self.pulse.answer();
+        self.ending.load(Ordering::Acquire)
+    }
+}
+
+/// Readable when something is wanted.
+impl AsFd for Tether {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}
+
 /// Whether the calling thread is unwinding.
 pub fn is_panicking() -> bool {
     std::thread::panicking()
@@ -131,6 +202,18 @@ mod tests {
         .unwrap();
         owner.send(thread).unwrap();
         assert_eq!(end.recv(), Ok(()));
+    }
+
+    #[test]
+    fn a_loop_that_is_asked_answers_with_its_next_turn() {
+        let tether = Tether::new().unwrap();
+        assert!(tether.is_answered(), "nobody has asked");
+        tether.ask();
+        tether.ask();
+        assert!(!tether.is_answered());
+        assert!(!tether.must_end() && tether.is_answered());
+        tether.end();
+        assert!(tether.must_end());
     }
 
     #[test]

@@ -7,8 +7,8 @@ use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Sub
 
 use super::output::Color;
 use super::{
-    alert, ask, backup, config, daemon, doctor, event, hook, mcp, message, module, monitor, poll, pool, task, thread,
-    upstream, vacuum, workflow,
+    alert, ask, backup, completions, config, daemon, demo, doctor, event, hook, mcp, message, module, monitor, poll,
+    pool, service, task, teaching, thread, upstream, vacuum, workflow,
 };
 use crate::service::PathOptions;
 
@@ -72,6 +72,7 @@ impl Globals {
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Run the daemon in the foreground, as service units do
+    #[command(after_help = daemon::EXAMPLES)]
     Daemon(daemon::Flags),
     /// Start and stop the daemon, and watch what becomes of messages
     #[command(after_help = poll::EXAMPLES)]
@@ -169,7 +170,20 @@ pub(super) enum Verb {
     /// Find out what is wrong with the installation, and how to mend it
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Doctor),
+    /// Have systemd or launchd keep the daemon running
+    #[command(after_help = service::EXAMPLES)]
+    Service {
+        #[command(subcommand)]
+        verb: service::Verb,
+    },
+    /// Print a script that lets a shell complete verbs, flags and ids
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::Completions),
+    /// Say what could come next on a command line, for the scripts of completions
+    #[command(name = "__complete", hide = true)]
+    Complete(completions::Words),
     /// Watch the main job, a kill -9 included, in a throwaway directory
+    #[command(after_help = demo::EXAMPLES)]
     Demo,
 }
 
@@ -179,7 +193,7 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     if let Some(cli) = parse_shortly(arguments) {
         return Ok(cli);
     }
-    let mut command = Cli::command();
+    let mut command = teaching::with_examples(Cli::command());
     // Help and complaints are printed before the flags are known.
     match words_before_dashes(arguments).find_map(|word| word.strip_prefix("--color=")) {
         Some("always") => command = command.color(clap::ColorChoice::Always),
@@ -205,7 +219,7 @@ fn parse_shortly(arguments: &[OsString]) -> Option<Cli> {
 type Describe = fn(Command) -> Command;
 
 /// What describes the verbs of each group.
-const GROUPS: [(&str, Describe); 13] = [
+const GROUPS: [(&str, Describe); 14] = [
     ("poll", poll::Verb::augment_subcommands),
     ("message", message::Verb::augment_subcommands),
     ("thread", thread::Verb::augment_subcommands),
@@ -219,6 +233,7 @@ const GROUPS: [(&str, Describe); 13] = [
     ("event", event::Verb::augment_subcommands),
     ("monitor", monitor::Verb::augment_subcommands),
     ("config", config::Verb::augment_subcommands),
+    ("service", service::Verb::augment_subcommands),
 ];
 
 /// The arguments that may be flags of ours.

@@ -28,6 +28,18 @@ const DYING_MAX: Duration = Duration::from_secs(2);
 /// The word for programs when a daemon says why it did not start.
 const START_FAILED: &str = "start_failed";
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  claude-comms daemon                                         in the foreground, until it is interrupted
+  claude-comms --state-dir /tmp/try -v daemon --listen none   everything in one directory, and much talk
+  claude-comms service install                                have systemd or launchd run it
+
+Environment, below the flags and above the configuration file:
+  CLAUDE_COMMS_DAEMON__INTERVAL_SECONDS, CLAUDE_COMMS_DAEMON__MAX_MESSAGES, CLAUDE_COMMS_DAEMON__LISTEN   as the flags
+  CLAUDE_COMMS_LOG   what is logged: off, error, warn, info, debug or trace
+
+TERM stops it in order, a second TERM at once, HUP has it read its configuration again. See claude-comms-daemon(8).";
+
 /// What the command line says of the daemon's settings; checked with the rest of the configuration.
 #[derive(Debug, Args)]
 pub(super) struct Flags {

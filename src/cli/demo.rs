@@ -15,6 +15,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  claude-comms demo        three seconds, in a directory that is removed afterwards; no agent is needed";
+
 /// What stands in for an agent: it notes that it was started, thinks for a second, and answers.
 const AGENT: &str =
     r#"read -r question; echo started >> runs.txt; sleep 1; echo "backend says: $question -- yes, on port 8080.""#;

@@ -18,7 +18,9 @@ Examples:
   claude-comms message send --to ../backend 'Which port do you listen on?'
   git diff | claude-comms message send --from frontend --to backend -
   claude-comms message list --module backend --status pending
+  claude-comms message show 9f3ab2c1
   claude-comms message reply 9f3ab2c1 'Port 8080.'
+  claude-comms message update 9f3ab2c1 --status failed
   claude-comms message search 'port NOT database'
 
 A module is its name (claude-comms module add) or a directory; --from is the current directory unless given.

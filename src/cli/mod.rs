@@ -5,6 +5,7 @@ mod args;
 mod ask;
 mod backup;
 mod batch;
+mod completions;
 mod config;
 mod daemon;
 mod demo;
@@ -23,11 +24,13 @@ mod output;
 mod pages;
 mod poll;
 mod pool;
+mod service;
 mod session;
 mod stop;
 mod submit;
 mod table;
 mod task;
+mod teaching;
 mod thread;
 mod transfer;
 mod upstream;
@@ -98,6 +101,9 @@ fn dispatch(verb: Verb, session: &mut Session) -> Outcome {
         Verb::Restore(order) => backup::restore(&order, session),
         Verb::Vacuum => vacuum::run(session),
         Verb::Doctor(arguments) => doctor::run(&arguments, session),
+        Verb::Service { verb } => service::run(verb, session),
+        Verb::Completions(wanted) => completions::print(&wanted, session),
+        Verb::Complete(words) => completions::complete(&words, session),
         Verb::Demo => demo::run(session),
     }
 }

@@ -14,7 +14,8 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   claude-comms module add backend ~/src/backend
   claude-comms ask --to backend 'Which port do you listen on?'
-  claude-comms module list";
+  claude-comms module list
+  claude-comms module remove backend              its messages are kept";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {

@@ -31,7 +31,11 @@ Examples:
   claude-comms poll status                       0 running, 3 not running, 4 there but not answering
   claude-comms poll add --task-id T --source frontend --target backend
   claude-comms poll wait 9f3ab2c1 --timeout 5m   until that message is complete, failed or expired
+  claude-comms poll list --status all            what is watched, and what became of it
+  claude-comms poll show 9f3ab2c1                the watch, and what it is about
+  claude-comms poll remove 9f3ab2c1              watch it no more
   claude-comms poll logs -f                      what the daemon does
+  claude-comms poll stop --timeout 1m            tasks that run are ended, and run again after the next start
 
 An ID may be shortened to its beginning or its end (at least 4 characters).";
 

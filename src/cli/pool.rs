@@ -24,6 +24,11 @@ Examples:
   claude-comms pool route --selector round_robin 'Check the links'
   claude-comms pool scale web 3                              three pools, nine workers
   claude-comms pool scale web --min 1 --max 4 --down-idle 10m    as many as it takes
+  claude-comms pool list
+  claude-comms pool status tests                         its workers, and what they do
+  claude-comms pool health tests                         exit code 1 when it is not well
+  claude-comms pool pause tests                          begin nothing more; what runs goes on
+  claude-comms pool resume tests                         go on, and try at once what was held
   claude-comms pool delete tests --timeout 10m
 
 A pool has three workers and runs three tasks at a time; the others wait in its queue. The pool `local` always exists.

@@ -16,7 +16,9 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   claude-comms task list --status running
   claude-comms task wait 5e0f77aa --timeout 10m   ends with the exit code of the task's process
+  claude-comms task show 5e0f77aa
   claude-comms task log 5e0f77aa --stderr
+  claude-comms task retry 5e0f77aa             once more, after it has failed
   claude-comms task cancel 5e0f77aa
 
 An ID may be shortened to its beginning or its end (at least 4 characters).";

@@ -25,6 +25,10 @@ Examples:
   claude-comms upstream poll                               one round now, started or not
   claude-comms upstream status --health                    exit code 1 when it is not well
   claude-comms upstream add other http://localhost:9000/mcp --tool get_numbers
+  claude-comms upstream list
+  claude-comms upstream stop other                         polls it no more
+  claude-comms upstream reset other                        closes its circuit breaker, and tries again
+  claude-comms upstream remove other
   claude-comms upstream metrics                            all numbers, for Prometheus
 
 Without a NAME the upstream is session-buddy, that of the section session_buddy_polling.";

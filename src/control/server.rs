@@ -10,7 +10,7 @@ use crate::feed::Feed;
 use crate::model::alert::Alert;
 use crate::model::command::HubStatus;
 use crate::ports::{Asker, Exposition, Hooks, Readers};
-use crate::thread::{Bell, Joined};
+use crate::thread::{Joined, Tether};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io::{self, Write};
 use std::net::Shutdown;
@@ -107,7 +107,7 @@ impl Context {
 
 /// The open door. Dropping it ends every connection.
 pub struct Server {
-    bell: Arc<Bell>,
+    tether: Arc<Tether>,
     accepting: Option<Joined<Vec<Served>>>,
     served: Vec<Served>,
     context: Arc<Context>,
@@ -120,16 +120,21 @@ struct Served {
 }
 
 impl Server {
-    /// Starts to accept.
+    /// Starts to accept. `notice` is kept by the thread and dropped when it ends, by a panic too.
     ///
     /// # Errors
     /// No thread or no file descriptor is left.
-    pub fn start(listener: UnixListener, means: Means) -> io::Result<Server> {
-        Server::start_with(PEER_PATIENCE, listener, means)
+    pub fn start<N: Send + 'static>(listener: UnixListener, means: Means, notice: N) -> io::Result<Server> {
+        Server::start_with(PEER_PATIENCE, listener, means, notice)
     }
 
     /// With another patience, for tests.
-    pub(super) fn start_with(patience: Duration, listener: UnixListener, means: Means) -> io::Result<Server> {
+    pub(super) fn start_with<N: Send + 'static>(
+        patience: Duration,
+        listener: UnixListener,
+        means: Means,
+        notice: N,
+    ) -> io::Result<Server> {
         let now = means.clock.now();
         let translator = Translator::new(means.defaults.clone(), Arc::clone(&means.clock));
         let context = Arc::new(Context {
@@ -141,20 +146,35 @@ impl Server {
             connections: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
         });
-        let bell = Arc::new(Bell::new()?);
+        let tether = Arc::new(Tether::new()?);
         listener.set_nonblocking(true)?;
-        let ringing = Arc::clone(&bell);
+        let held = Arc::clone(&tether);
         let shared = Arc::clone(&context);
-        let accepting = Joined::spawn("control", move || accept(&listener, &ringing, &context))?;
-        Ok(Server { bell, accepting: Some(accepting), served: Vec::new(), context: shared })
+        let accepting = Joined::spawn("control", move || {
+            let _kept = notice;
+            accept(&listener, &held, &context)
+        })?;
+        Ok(Server { tether, accepting: Some(accepting), served: Vec::new(), context: shared })
     }
 
     /// Lets nobody else in; those inside stay.
     pub fn close_door(&mut self) {
-        self.bell.ring();
+        self.tether.end();
         if let Some(accepting) = self.accepting.take() {
             self.served = accepting.join().unwrap_or_default();
         }
+    }
+}
+
+impl Server {
+    /// Asks whether the door is still kept.
+    pub fn ask(&self) {
+        self.tether.ask();
+    }
+
+    /// Whether it was, or is closed.
+    pub fn is_answered(&self) -> bool {
+        self.accepting.is_none() || self.tether.is_answered()
     }
 }
 
@@ -189,16 +209,16 @@ impl Server {
     }
 }
 
-fn accept(listener: &UnixListener, bell: &Bell, context: &Arc<Context>) -> Vec<Served> {
+fn accept(listener: &UnixListener, tether: &Tether, context: &Arc<Context>) -> Vec<Served> {
     let mut served: Vec<Served> = Vec::new();
     let mut number = 0;
     loop {
-        let mut fds = [PollFd::new(listener, PollFlags::IN), PollFd::new(bell, PollFlags::IN)];
+        let mut fds = [PollFd::new(listener, PollFlags::IN), PollFd::new(tether, PollFlags::IN)];
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => log::error!("the control socket cannot be waited on: {error}"),
         }
-        if fds[1].revents().contains(PollFlags::IN) {
+        if fds[1].revents().contains(PollFlags::IN) && tether.must_end() {
             return served;
         }
         served.retain(|served| !served.thread.is_finished());
@@ -208,16 +228,16 @@ fn accept(listener: &UnixListener, bell: &Bell, context: &Arc<Context>) -> Vec<S
                 served.extend(admit(stream, number, context));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => out_of_descriptors(&error, &mut served, bell),
+            Err(error) => out_of_descriptors(&error, &mut served, tether),
         }
     }
 }
 
 /// Nothing can be accepted just now. The waiting connection stays readable, so wait a moment instead of spinning.
-fn out_of_descriptors(error: &io::Error, served: &mut Vec<Served>, bell: &Bell) {
+fn out_of_descriptors(error: &io::Error, served: &mut Vec<Served>, tether: &Tether) {
     log::warn!("a connection could not be accepted: {error}");
     let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-    let _ = poll(&mut [PollFd::new(bell, PollFlags::IN)], Some(&pause));
+    let _ = poll(&mut [PollFd::new(tether, PollFlags::IN)], Some(&pause));
     served.retain(|served| !served.thread.is_finished());
 }
 

@@ -108,7 +108,7 @@ impl Door {
             defaults: defaults(),
             about,
         };
-        let server = Server::start_with(patience, listener, means);
+        let server = Server::start_with(patience, listener, means, ());
         Door { server: Some(server.unwrap()), asked, forgotten, store, feed, directory }
     }
 

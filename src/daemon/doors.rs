@@ -41,6 +41,8 @@ impl Doors {
         let readers = hall.readers();
         let (web, listen_error) = hall.open_web(&readers)?;
         let mut about = hall.about();
+        // systemd may have opened it elsewhere.
+        about.socket = socket.path().map_or(about.socket, |path| path.display().to_string());
         about.listen = web.address().map(|address| address.to_string());
         let adoption = web.adoption();
         about.listen_error = listen_error;
@@ -56,7 +58,20 @@ impl Doors {
             hand_over: Arc::new(move |stream, early, first| adoption.hand_over(stream, early, first)),
         };
         let listener = socket.listener().try_clone().map_err(failed)?;
-        Ok(Doors { control: Server::start(listener, means).map_err(failed)?, web })
+        let notice = DeathNotice::new(hall.inbox, Letter::ThreadDied { name: "control" });
+        Ok(Doors { control: Server::start(listener, means, notice).map_err(failed)?, web })
+    }
+
+    /// Asks both whether they still turn.
+    pub(super) fn ask(&self) {
+        self.control.ask();
+        self.web.ask();
+    }
+
+    /// The thread that has not turned since it was asked.
+    pub(super) fn silent(&self) -> Option<&'static str> {
+        let control = (!self.control.is_answered()).then_some("control");
+        control.or_else(|| (!self.web.is_answered()).then_some("web"))
     }
 
     /// Lets nobody else in; those inside stay.

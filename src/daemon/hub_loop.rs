@@ -11,6 +11,7 @@ use super::meter::Meter;
 use super::pollers::Pollers;
 use super::reload::Reloaded;
 use super::stopping::Stopping;
+use super::vigil::Vigil;
 use super::watcher::Progress;
 use super::worker::Staff;
 use crate::clock::{Clock, Now, Tick};
@@ -20,7 +21,6 @@ use crate::model::hub::{Effects, Hub, Input};
 use crate::model::id::{AskId, PoolId, TaskSeq};
 use crate::model::task::TaskInput;
 use crate::ports::Answer;
-use crate::service::notify;
 use crate::store::Store;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::collections::HashMap;
@@ -52,9 +52,7 @@ pub(super) struct HubLoop {
     /// Reads the configuration again and applies what can be applied; what others are to know of it comes back.
     pub(super) reload: Box<dyn FnMut() -> Option<Reloaded>>,
     pub(super) stop_limit: Duration,
-    /// How often the supervisor is to be told that we live, and when it was told last.
-    pub(super) watchdog: Option<Duration>,
-    pub(super) fed_at: Tick,
+    pub(super) vigil: Vigil,
 
     pub(super) doors: Option<Doors>,
     pub(super) answers: HashMap<AskId, (u64, Box<dyn Answer>)>,
@@ -110,10 +108,9 @@ impl HubLoop {
         let hub = if self.retry_at.is_some() { None } else { self.hub.next_deadline() };
         let carried = (self.retry_at.is_none() && !self.carried.is_empty()).then(|| self.clock.tick());
         let stop = self.stopping.as_ref().map(|stopping| stopping.until);
-        let watchdog = self.watchdog.map(|interval| self.fed_at.after(interval));
         let housekeeping = if self.retry_at.is_some() { None } else { self.housekeeping.due() };
         let look = self.look_due();
-        let all = [hub, carried, self.started_due, self.retry_at, stop, watchdog, housekeeping, look];
+        let all = [hub, carried, self.started_due, self.retry_at, stop, self.vigil.due(), housekeeping, look];
         all.into_iter().flatten().min()
     }
 
@@ -253,13 +250,9 @@ impl HubLoop {
         self.deliver(vec![(ask, Err(refusal))]);
     }
 
-    /// Twice as often as the supervisor asks for, and not with every turn: each time is a message to it.
+    /// Tells the supervisor that we live, when it is time.
     pub(super) fn feed_watchdog(&mut self) {
-        let Some(interval) = self.watchdog else { return };
-        let now = self.clock.tick();
-        if now.since(self.fed_at) >= interval {
-            self.fed_at = now;
-            notify::watchdog();
-        }
+        let doors = self.doors.as_ref().filter(|_| self.stopping.is_none());
+        self.vigil.keep(self.clock.tick(), doors);
     }
 }

@@ -19,10 +19,11 @@ mod reload;
 #[cfg_attr(all(not(feature = "otlp"), not(test)), expect(dead_code, reason = "only the exporter asks"))]
 mod starts;
 mod stopping;
+mod vigil;
 mod watcher;
 mod worker;
 
-use crate::clock::{Clock, SystemClock, Tick};
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded};
 use crate::executor;
 use crate::hooks::Board;
@@ -47,6 +48,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
+use vigil::Vigil;
 pub use watcher::{Progress, Watcher};
 use worker::{Staff, Workplace};
 
@@ -144,8 +146,13 @@ fn start(
 
     let (inbox, letters) = inbox();
     let signals = {
+        let notice = DeathNotice::new(&inbox, Letter::ThreadDied { name: "signals" });
         let inbox = inbox.clone();
-        Signals::listen(move |signal| inbox.put(Letter::Signal(signal))).map_err(failed)?
+        let tell = move |signal| {
+            let _kept = &notice;
+            inbox.put(Letter::Signal(signal));
+        };
+        Signals::listen(tell).map_err(failed)?
     };
     let exposed = Arc::new(Exposed { registry: Registry::new(), breakers: Metrics::new() });
     let meter = Meter::new(&exposed.registry).map_err(failed)?;
@@ -191,8 +198,7 @@ fn start(
         }),
         reload: Box::new(reloading(loaded.clone(), reload)),
         stop_limit: config.daemon.stop_grace + STOP_SLACK,
-        watchdog: notify::watchdog_interval(),
-        fed_at: Tick::ZERO,
+        vigil: Vigil::new(notify::watchdog_interval(), watcher.tether()),
         doors: Some(doors),
         answers: HashMap::new(),
         next_ask: 1,

@@ -6,7 +6,7 @@
 
 use crate::clock::{Clock, Tick};
 use crate::store::{Store, StoreError};
-use crate::thread::{Bell, Joined};
+use crate::thread::{Joined, Tether};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use std::ffi::OsString;
@@ -42,7 +42,7 @@ pub struct Progress {
 
 /// The running thread. Dropping it ends it.
 pub struct Watcher {
-    bell: Arc<Bell>,
+    tether: Arc<Tether>,
     _thread: Joined<()>,
 }
 
@@ -58,7 +58,7 @@ impl Watcher {
         tell: impl FnMut() + Send + 'static,
         clock: Arc<dyn Clock>,
     ) -> io::Result<Watcher> {
-        let bell = Arc::new(Bell::new()?);
+        let tether = Arc::new(Tether::new()?);
         let mut watching = Watching {
             database: database.to_owned(),
             store: None,
@@ -72,15 +72,20 @@ impl Watcher {
             deaf_until: Tick::ZERO,
             commits_seen: 0,
         };
-        let ringing = Arc::clone(&bell);
-        let thread = Joined::spawn("watcher", move || watching.run(&ringing))?;
-        Ok(Watcher { bell, _thread: thread })
+        let held = Arc::clone(&tether);
+        let thread = Joined::spawn("watcher", move || watching.run(&held))?;
+        Ok(Watcher { tether, _thread: thread })
+    }
+
+    /// What asks it whether it still turns.
+    pub fn tether(&self) -> Arc<Tether> {
+        Arc::clone(&self.tether)
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.bell.ring();
+        self.tether.end();
     }
 }
 
@@ -122,7 +127,7 @@ impl Ladder {
 }
 
 impl Watching {
-    fn run(&mut self, bell: &Bell) {
+    fn run(&mut self, tether: &Tether) {
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(TIMER_SLACK_NANOS));
         let notify = watch_directory(&self.database)
             .inspect_err(|error| log::warn!("no inotify here ({error}); changes are seen every {:?}", self.interval));
@@ -143,9 +148,9 @@ impl Watching {
             if deaf {
                 until = until.min(self.deaf_until);
             }
-            match wait(bell, listening, self.clock.tick().until(until)) {
-                Woken::Bell => return,
-                Woken::Time => {}
+            match wait(tether, listening, self.clock.tick().until(until)) {
+                Woken::Owner if tether.must_end() => return,
+                Woken::Owner | Woken::Time => {}
                 Woken::File => {
                     if notify.as_ref().is_ok_and(|fd| names_any(fd, &wal)) {
                         self.arm(self.clock.tick());
@@ -206,22 +211,22 @@ impl Watching {
 }
 
 enum Woken {
-    Bell,
+    Owner,
     File,
     Time,
 }
 
-fn wait(bell: &Bell, notify: Option<&OwnedFd>, timeout: Duration) -> Woken {
+fn wait(tether: &Tether, notify: Option<&OwnedFd>, timeout: Duration) -> Woken {
     let timeout = Timespec {
         tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: timeout.subsec_nanos().into(),
     };
-    let mut fds = vec![PollFd::new(bell, PollFlags::IN)];
+    let mut fds = vec![PollFd::new(tether, PollFlags::IN)];
     if let Some(notify) = notify {
         fds.push(PollFd::new(notify, PollFlags::IN));
     }
     match poll(&mut fds, Some(&timeout)) {
-        Ok(_) if fds[0].revents().contains(PollFlags::IN) => Woken::Bell,
+        Ok(_) if fds[0].revents().contains(PollFlags::IN) => Woken::Owner,
         Ok(_) if fds.get(1).is_some_and(|fd| fd.revents().contains(PollFlags::IN)) => Woken::File,
         _ => Woken::Time,
     }

@@ -1,5 +1,5 @@
 //! What makes the program a system service: where its files live, one daemon per state directory, its socket,
-//! signals, the supervisor's notifications, detaching and logging.
+//! signals, the supervisor's notifications and units, detaching and logging.
 
 mod detach;
 mod directory;
@@ -12,6 +12,7 @@ mod port;
 mod signals;
 mod socket;
 mod tokens;
+pub mod unit;
 
 pub use detach::{DetachError, Detached, Report, Reporter, detach};
 pub use directory::DirectoryError;

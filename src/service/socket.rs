@@ -62,6 +62,11 @@ impl ControlSocket {
         Ok(socket)
     }
 
+    /// Where it is; `None` when systemd made one that has no path.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_owned))
+    }
+
     pub fn listener(&self) -> &UnixListener {
         &self.listener
     }
@@ -153,6 +158,7 @@ mod tests {
         let (_dir, lock, path) = place();
         let socket = ControlSocket::open(&path, &lock).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, OWNER_ONLY);
+        assert_eq!(socket.path().as_ref(), Some(&path));
         let client = UnixStream::connect(&path).unwrap();
         drop(socket.listener().accept().unwrap());
         drop((client, socket));

@@ -118,7 +118,7 @@ impl EventLoop {
         for event in events.iter() {
             match event.token() {
                 LISTENER => self.accept_at = Some(self.shared.now.tick),
-                WAKER => {}
+                WAKER => self.alarm.answer_pulse(),
                 Token(id) => {
                     let ends = event.is_read_closed() || event.is_error();
                     let readable = event.is_readable() || ends;

@@ -175,6 +175,16 @@ impl Web {
         self.adoption.clone()
     }
 
+    /// Asks whether connections are still served.
+    pub fn ask(&self) {
+        self.alarm.ask_pulse();
+    }
+
+    /// Whether they have been since that was asked.
+    pub fn is_answered(&self) -> bool {
+        self.alarm.has_pulse()
+    }
+
     /// Lets nobody else in; those inside stay.
     pub fn close_door(&self) {
         self.alarm.close();

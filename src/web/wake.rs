@@ -4,6 +4,7 @@
 use super::event_loop::WAKER;
 use crate::clock::{Clock, Tick};
 use crate::feed::Wake;
+use crate::thread::Pulse;
 use mio::{Poll, Waker};
 use std::fmt;
 use std::io;
@@ -20,6 +21,7 @@ pub(super) struct Alarm {
     answers: AtomicBool,
     close: AtomicBool,
     leave: AtomicBool,
+    pulse: Pulse,
 }
 
 impl Alarm {
@@ -32,6 +34,7 @@ impl Alarm {
             answers: AtomicBool::new(false),
             close: AtomicBool::new(false),
             leave: AtomicBool::new(false),
+            pulse: Pulse::default(),
         })
     }
 
@@ -58,6 +61,21 @@ impl Alarm {
     /// Before the answers are looked at: what comes after that rings again.
     pub(super) fn take_answers(&self) -> bool {
         self.answers.swap(false, Ordering::AcqRel)
+    }
+
+    /// Asks whether the loop still turns.
+    pub(super) fn ask_pulse(&self) {
+        self.pulse.ask();
+        self.ring();
+    }
+
+    /// It does.
+    pub(super) fn answer_pulse(&self) {
+        self.pulse.answer();
+    }
+
+    pub(super) fn has_pulse(&self) -> bool {
+        self.pulse.is_answered()
     }
 
     /// Nobody else is to be let in.

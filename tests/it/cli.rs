@@ -89,8 +89,8 @@ fn every_verb_without_a_daemon_is_3() {
     for verb in verbs() {
         let words: Vec<&str> = verb.iter().map(String::as_str).collect();
         let arguments: &[&str] = match words[..] {
-            ["daemon" | "demo" | "backup" | "restore" | "doctor" | "vacuum"]
-            | ["config", _]
+            ["daemon" | "demo" | "completions" | "backup" | "restore" | "doctor" | "vacuum"]
+            | ["config" | "service", _]
             | ["poll", "start" | "stop" | "logs"] => {
                 continue;
             }

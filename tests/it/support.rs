@@ -91,6 +91,16 @@ impl Running {
         wait_until(&format!("the output {text:?}"), || self.so_far().contains(text));
     }
 
+    /// What it has written to standard error until now.
+    pub(crate) fn complaints(&mut self) -> String {
+        text_of(&mut self.stderr)
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_complaint(&mut self, text: &str) {
+        wait_until(&format!("the complaint {text:?}"), || self.complaints().contains(text));
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(pid_of(self.child.id()), signal).unwrap();
     }

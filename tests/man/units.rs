@@ -30,9 +30,24 @@ fn is_harmless(complaint: &str) -> bool {
 #[test]
 fn systemd_takes_the_units() {
     let runtime = tempfile::tempdir().unwrap();
-    for (unit, scope) in [("claude-comms.service", "--system"), ("claude-comms.user.service", "--user")] {
+    for (scope, from, others) in [
+        ("--system", "claude-comms", Some("claude-comms.service.d/agents.conf")),
+        ("--user", "claude-comms.user", None),
+    ] {
+        // As it is installed: a socket is good only beside the service that it starts.
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let units = ["service", "socket"].map(|kind| (format!("{from}.{kind}"), path(&format!("claude-comms.{kind}"))));
+        for (source, copy) in &units {
+            fs::copy(format!("{ROOT}/systemd/{source}"), copy).unwrap();
+        }
+        if let Some(drop_in) = others {
+            fs::create_dir(path("claude-comms.service.d")).unwrap();
+            fs::copy(format!("{ROOT}/systemd/{drop_in}"), path(drop_in)).unwrap();
+        }
+        let unit = from;
         let mut verify = Command::new("systemd-analyze");
-        verify.args(["verify", scope]).arg(format!("{ROOT}/systemd/{unit}")).env("XDG_RUNTIME_DIR", runtime.path());
+        verify.args(["verify", scope]).args(units.iter().map(|(_, copy)| copy)).env("XDG_RUNTIME_DIR", runtime.path());
         // It ends well in spite of most complaints, so these are what counts.
         let Some((_, said)) = run(&mut verify) else { return };
         let complaints: Vec<&str> = said.lines().filter(|line| !is_harmless(line)).collect();
@@ -50,7 +65,8 @@ fn the_system_unit_is_hardened() {
 
 #[test]
 fn the_units_point_to_pages_that_exist() {
-    for unit in ["claude-comms.service", "claude-comms.user.service"] {
+    for unit in ["claude-comms.service", "claude-comms.user.service", "claude-comms.socket", "claude-comms.user.socket"]
+    {
         let text = fs::read_to_string(format!("{ROOT}/systemd/{unit}")).unwrap();
         let pages = text.lines().filter_map(|line| line.strip_prefix("Documentation=")).flat_map(str::split_whitespace);
         let mut count = 0;
@@ -69,7 +85,7 @@ import plistlib, sys
 with open(sys.argv[1], 'rb') as file:
     found = plistlib.load(file)
 kinds = {'Label': str, 'ProgramArguments': list, 'RunAtLoad': bool, 'KeepAlive': dict, 'ProcessType': str, 'Umask': int,
-         'UserName': str, 'EnvironmentVariables': dict}
+         'UserName': str, 'EnvironmentVariables': dict, 'StandardErrorPath': str}
 for key in ('Label', 'ProgramArguments', 'RunAtLoad', 'KeepAlive', 'Umask'):
     if key not in found: print('missing', key)
 for key, value in found.items():
