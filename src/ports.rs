@@ -169,6 +169,8 @@ pub struct MessageFilter {
     pub thread: Option<ThreadId>,
     /// As author.
     pub module: Option<ModuleName>,
+    /// As addressee.
+    pub target: Option<ModuleName>,
     pub status: Option<Status>,
     pub before: Option<i64>,
     pub rows_max: usize,

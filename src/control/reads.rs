@@ -3,9 +3,9 @@
 use super::intake::resolve;
 use super::shown;
 use super::wire::{self, Request};
-use super::{upstreams, workflows};
+use super::{parties, upstreams, workflows};
 use crate::model::command::Refusal;
-use crate::model::id::{MessageId, ModuleName, TaskId, ThreadId};
+use crate::model::id::{MessageId, TaskId, ThreadId};
 use crate::model::limits::PAGE_ROWS_MAX;
 use crate::model::message::Status;
 use crate::model::task::TaskStatus;
@@ -209,13 +209,15 @@ fn messages(args: &wire::MessageList, reader: &mut dyn Reader) -> Result<wire::M
         Some(thread) => Some(ThreadId::from(resolve(reader, IdKind::Thread, thread)?)),
         None => None,
     };
-    let page = reader.messages(&MessageFilter {
+    let filter = MessageFilter {
         thread,
-        module: args.module.as_deref().map(ModuleName::new),
+        module: args.module.as_deref().map(|text| parties::module("module", text, reader)).transpose()?,
+        target: args.target_module.as_deref().map(|text| parties::module("target_module", text, reader)).transpose()?,
         status: args.status.as_deref().map(Status::parse),
         before: args.before,
         rows_max: rows(args.limit)?,
-    })?;
+    };
+    let page = reader.messages(&filter)?;
     Ok(wire::Messages { messages: page.rows.into_iter().map(shown::message).collect(), next: page.next })
 }
 

@@ -206,6 +206,7 @@ args! {
     MessageList {
         #[serde(skip_serializing_if = "Option::is_none")] thread: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")] module: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")] target_module: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")] status: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")] limit: Option<usize>,
         #[serde(skip_serializing_if = "Option::is_none")] before: Option<i64>,

@@ -486,4 +486,13 @@ impl Refusal {
     pub fn not_found(message: impl Into<String>) -> Refusal {
         Refusal::new(Code::NotFound, message)
     }
+
+    /// A directory was named whose last part is the name of a module that works elsewhere: it is not clear who is meant.
+    pub fn name_taken(name: &ModuleName, directory: &str, path: &str) -> Refusal {
+        let sentence = format!(
+            "{path} would be called {name}, which is the name of the module in {directory}; give it a name of its own: \
+             claude-comms module add NAME {path}"
+        );
+        Refusal::new(Code::Conflict, sentence)
+    }
 }

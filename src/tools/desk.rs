@@ -104,6 +104,7 @@ fn names_directory(request: &Request) -> bool {
         Request::TaskSubmit(args) => args.context.as_ref().is_some_and(|context| context.get("repo").is_some()),
         Request::MessageSend(args) => is_path(&args.from) || is_path(&args.to),
         Request::Ask(args) => is_path(&args.from) || is_path(&args.to),
+        Request::PoolCreate(args) => args.dir.is_some(),
         _ => false,
     }
 }

@@ -150,12 +150,13 @@ fn list_messages() -> Tool {
         name: "list_messages",
         title: "List messages",
         description: "\
-The newest messages with their contents, newest first. For what was sent to you and waits for an answer: status pending, and look \
-at target_module. `module` is the author's. Go on with `before`.",
+The newest messages with their contents, newest first. For what was sent to you and waits for an answer: target_module yourself, and \
+status pending; a question of ask_module, which has a task_id in its metadata, is answered by that task. Go on with `before`.",
         input: schemas::arguments(
             vec![
                 ("thread_id", text("Only those of this thread.")),
-                ("module", text("Only those written by this module.")),
+                ("module", module("Only those that it wrote")),
+                ("target_module", module("Only those that are for it")),
                 ("status", text("Only those that are so: pending, processing, complete, failed, or a word of others.")),
                 (
                     "limit",
@@ -183,6 +184,7 @@ at target_module. `module` is the author's. Go on with `before`.",
 struct List {
     thread_id: Option<String>,
     module: Option<String>,
+    target_module: Option<String>,
     status: Option<String>,
     limit: Option<usize>,
     before: Option<i64>,
@@ -192,6 +194,7 @@ fn all(desk: &Desk, args: List) -> Step {
     let request = Request::MessageList(wire::MessageList {
         thread: args.thread_id,
         module: args.module,
+        target_module: args.target_module,
         status: args.status,
         limit: Some(args.limit.unwrap_or(LISTED)),
         before: args.before,

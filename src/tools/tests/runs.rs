@@ -34,6 +34,40 @@ fn the_result_comes_back_with_who_ran_it() {
 }
 
 #[test]
+fn a_place_that_is_none_is_not_replaced_by_another() {
+    let mut house = House::new();
+    let file = house.directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for (repo, part) in [
+        (json!("/nonexistent/dir"), "is \"/nonexistent/dir\", which is no directory"),
+        (json!(file), "which is no directory"),
+        (json!("relative/dir"), "it must be an absolute path"),
+        (json!("~/x"), "it must be an absolute path"),
+        (json!(7), "is 7; it must be an absolute path"),
+    ] {
+        for (tool, what) in
+            [("execute_on_pool", "prompt"), ("execute_batch_on_pool", "prompts"), ("submit_task", "prompt")]
+        {
+            let prompt = if what == "prompts" { json!(["x"]) } else { json!("x") };
+            let said =
+                failure(&house.outcome(tool, json!({"pool_id": "local", what: prompt, "context": {"repo": repo}})));
+            assert_eq!(said["code"], "bad_request", "{tool} {repo}");
+            let error = said["error"].as_str().unwrap();
+            assert!(error.contains("context.repo") && error.contains(part), "{tool} {repo}: {error}");
+        }
+    }
+    assert!(house.runs.is_empty());
+    // Null is left out, and where dir says it repo is a fact like any other.
+    house.answer("submit_task", json!({"prompt": "x", "context": {"repo": null}}));
+    house.answer("submit_task", json!({"prompt": "x", "context": {"repo": "owner/name"}, "dir": "/"}));
+    let said = failure(&house.outcome("create_pool", json!({"command": ["cat"], "dir": "/nonexist"})));
+    assert_eq!(
+        (&said["code"], &said["error"]),
+        (&json!("bad_request"), &json!("dir is \"/nonexist\", which is no directory"))
+    );
+}
+
+#[test]
 fn a_failing_task_says_why_and_where_its_output_is() {
     let mut house = House::new();
     let mut calling = execute(&mut house, json!({}));
