@@ -26,6 +26,7 @@ impl Hub {
             if let Some(known) = before.remove(&pool.row.id) {
                 pool.staffed = known.staffed;
                 pool.hold = holds_before.remove(&pool.row.id).unwrap_or(known.hold);
+                pool.last_error = known.last_error;
                 pool.drained_by = known.drained_by.filter(|_| pool.row.status == PoolStatus::Draining);
                 pool.workers = workers_before.remove(&pool.row.id).unwrap_or(known.workers);
                 for worker in &mut pool.workers {

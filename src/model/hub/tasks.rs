@@ -394,6 +394,30 @@ impl Hub {
         Ok(Some(Ok(Reply::Task(Box::new(TaskView { task, outcome })))))
     }
 
+    /// For the first that ends; for none, if one has ended already.
+    pub(super) fn wait_any_task(
+        &mut self,
+        now: Now,
+        ask: AskId,
+        ids: &[TaskId],
+        timeout: Option<Duration>,
+        rows: &mut dyn Rows,
+    ) -> Result<Option<Answer>, RowsError> {
+        let mut open = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.find_task(id, rows)? {
+                None => return Ok(Some(Err(no_task(id)))),
+                Some(task) if task.status.is_final() => {
+                    let outcome = rows.task_result(task.seq)?;
+                    return Ok(Some(Ok(Reply::Task(Box::new(TaskView { task, outcome })))));
+                }
+                Some(task) => open.push(task.seq),
+            }
+        }
+        self.park(now, ask, Wait::AnyTask(open.into()), check_wait(timeout));
+        Ok(None)
+    }
+
     pub(super) fn cancel(
         &mut self,
         now: Now,
