@@ -115,7 +115,7 @@ fn text(text: &str) -> Step {
 }
 
 fn progress(percent: u64) -> Step {
-    let told = Progress { done: percent, total: Some(100), message: Some(format!("{percent} of 100")) };
+    let told = Progress { done: percent as f64, total: Some(100), message: Some(format!("{percent} of 100")) };
     Step::tell(told, move || {
         let wait = Duration::from_millis(50);
         Step::pause(wait, move || if percent < 100 { progress(percent + 50) } else { text("done") })

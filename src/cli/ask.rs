@@ -58,6 +58,9 @@ struct Shape<'a> {
     question_msg_id: &'a str,
     response_msg_id: &'a str,
     content: Option<&'a str>,
+    /// Where the original has no such thing, it stands only when it says something.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    content_truncated: bool,
     error: Option<&'a str>,
     final_status: &'a str,
 }
@@ -70,6 +73,7 @@ impl<'a> From<&'a wire::Answer> for Shape<'a> {
             question_msg_id: &answer.question_msg_id,
             response_msg_id: &answer.response_msg_id,
             content: answer.content.as_deref(),
+            content_truncated: answer.content_truncated,
             error: answer.error.as_deref(),
             final_status: &answer.final_status,
         }
@@ -113,6 +117,12 @@ fn show_answer(answer: &wire::Answer, output: &mut Output) -> Outcome {
     if answer.success {
         if !output.json {
             output.paragraph(answer.content.as_deref().unwrap_or_default())?;
+            if answer.content_truncated {
+                output.say(format_args!(
+                    "the answer is cut here; all that was written: claude-comms task log {}",
+                    answer.task_id
+                ));
+            }
         }
         return Ok(OK);
     }
@@ -144,6 +154,7 @@ mod tests {
             response_msg_id: "r".to_owned(),
             task_id: "t".to_owned(),
             content: content.map(ToOwned::to_owned),
+            content_truncated: false,
             error: error.map(ToOwned::to_owned),
             final_status: status.to_owned(),
         }

@@ -125,6 +125,14 @@ pub(super) fn refusal_shown(refusal: &Refusal, known: Value) -> Value {
     shown
 }
 
+/// An object with the members of another one added.
+pub(super) fn with(mut shown: Value, more: Value) -> Value {
+    if let (Value::Object(shown), Value::Object(more)) = (&mut shown, more) {
+        shown.extend(more);
+    }
+    shown
+}
+
 /// What a tool says that has done what it was asked to; `answer` is an object.
 pub(super) fn answered(mut answer: Value) -> Step {
     answer["success"] = true.into();

@@ -9,7 +9,7 @@ use crate::control::wire::{self, Request};
 use crate::mcp::server::{Effect, Progress, Step, Tool};
 use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::model::limits;
-use crate::ports::Reader;
+use crate::ports::{IdKind, Reader, Resolved};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -227,7 +227,8 @@ look with get_message.",
             ],
             &[],
         )),
-        effect: Effect::Adds { again: true },
+        // The daemon watches the message meanwhile, which nobody else gets to feel.
+        effect: Effect::Reads,
         open_world: false,
         waits: true,
     }
@@ -242,17 +243,30 @@ struct Wait {
 fn wait(desk: &Desk, args: Wait) -> Step {
     let known = json!({"message_id": args.message_id});
     let patience = args.timeout.unwrap_or(desk.translator.defaults().ask_timeout.as_secs_f64());
-    let request = Request::PollWait(wire::Wait { id: args.message_id, timeout_seconds: Some(patience) });
-    let then = desk.clone();
-    desk.command(request, move |command| match command {
-        Ok(Command::WaitWatch { name, timeout, .. }) => {
-            let began = then.clock.tick();
-            let until = began.after(timeout.unwrap_or_default());
-            Waiting { desk: then, name, began, until }.wait()
-        }
-        Ok(other) => refused(&Refusal::new(Code::Internal, format!("{other:.40?} is no wait")), known),
-        Err(refusal) => refused(&refusal, known),
+    let desk = desk.clone();
+    Step::look(move |reader| {
+        let name = match resolved(&args.message_id, reader) {
+            Ok(name) => name,
+            Err(refusal) => return refused(&refusal, known),
+        };
+        let began = desk.clock.tick();
+        // The schema's bounds are those of a duration.
+        let until = began.after(Duration::try_from_secs_f64(patience).unwrap_or_default());
+        Waiting { desk, name, began, until }.wait()
     })
+}
+
+/// What can be waited for on the control socket may be a task too; a task has a tool of its own.
+fn resolved(text: &str, reader: &mut dyn Reader) -> Result<String, Refusal> {
+    match reader.resolve(IdKind::Message, text)? {
+        Resolved::One(id) => Ok(id),
+        Resolved::None => {
+            Err(Refusal::not_found(format!("there is no message {text}; a task is waited for with wait_for_task")))
+        }
+        Resolved::Many(some) => {
+            Err(Refusal::not_found(format!("{text:?} could be any of {}; give more of it", some.join(", "))))
+        }
+    }
 }
 
 /// For a message to be final.
@@ -283,7 +297,7 @@ impl Waiting {
         }
         let waited = self.began.until(now);
         let message = format!("message {} is not final yet, {} s", self.name, waited.as_secs());
-        let done = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        let done = waited.as_millis() as f64;
         Step::tell(Progress { done, total: None, message: Some(message) }, move || self.wait())
     }
 

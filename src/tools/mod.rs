@@ -14,6 +14,7 @@ mod prompts;
 mod resources;
 mod run;
 mod schemas;
+mod standing;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -98,7 +99,7 @@ impl Toolbox {
         let all = [
             pools::tools(),
             run::tools(&desk),
-            tasks::tools(),
+            tasks::tools(&desk),
             messages::tools(&desk),
             asking::tools(&desk),
             modules::tools(),

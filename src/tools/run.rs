@@ -1,14 +1,15 @@
 //! Tools that have a pool do something and wait for it.
 
 use super::Served;
-use super::awaited::{Awaited, Patience, finished};
+use super::awaited::{Awaited, End, Patience, finished};
 use super::batch::{self, Batch};
-use super::desk::{Desk, refused, unexpected};
+use super::desk::{Desk, refused, unexpected, with};
 use super::followed;
 use super::schemas::{self, list, text, whole, word};
+use super::standing::{Place, Standing};
 use crate::control::wire::{self, Request};
 use crate::mcp::server::{Effect, Step, Tool};
-use crate::model::command::{Command, Refusal, Reply, TaskView};
+use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::model::id::{PoolId, TaskId};
 use crate::model::limits;
 use crate::model::routing::Strategy;
@@ -51,7 +52,7 @@ each other: execute_batch_on_pool. To go on meanwhile: submit_task.",
             ],
             &["pool_id", "prompt"],
         ),
-        output: Some(schemas::answer(schemas::outcome(), &[])),
+        output: Some(schemas::answer(schemas::outcome(), &["log"])),
         effect: Effect::Adds { again: false },
         open_world: true,
         waits: true,
@@ -79,10 +80,10 @@ fn execute(desk: &Desk, args: Execute, as_task: bool) -> Step {
     let then = desk.clone();
     submitted(desk, submit, Vec::new(), move |outcome| match outcome {
         Err(refusal) => refused(&refusal, known),
-        Ok((task, _)) if as_task => followed::begin(task),
+        Ok((task, _)) if as_task => followed::begin(&then, task),
         Ok((task, pool)) => {
             let desk = then.clone();
-            Awaited::start(&then, task, &pool, patience, move |ended| tell(&desk, ended, known, json!({})))
+            Awaited::start(&then, task, &pool, patience, move |end| tell(&desk, end, patience, known, json!({})))
         }
     })
 }
@@ -107,7 +108,7 @@ Use it when any pool will do.",
             ],
             &["prompt"],
         ),
-        output: Some(schemas::answer(outcome, &[])),
+        output: Some(schemas::answer(outcome, &["log"])),
         effect: Effect::Adds { again: false },
         open_world: true,
         waits: true,
@@ -141,7 +142,7 @@ fn route(desk: &Desk, args: Route) -> Step {
         Ok((task, pool)) => {
             let desk = then.clone();
             let strategy = known.clone();
-            Awaited::start(&then, task, &pool, patience, move |ended| tell(&desk, ended, known, strategy))
+            Awaited::start(&then, task, &pool, patience, move |end| tell(&desk, end, patience, known, strategy))
         }
     })
 }
@@ -177,20 +178,43 @@ fn patience(timeout: Option<f64>) -> Patience {
 }
 
 /// What has come of a task, with what else the tool has to say of it.
-fn tell(desk: &Desk, ended: Result<Box<TaskView>, Refusal>, known: Value, more: Value) -> Step {
-    let shown = ended.and_then(|view| desk.value_of(Reply::Task(view)));
+pub(super) fn tell(desk: &Desk, end: End, patience: Patience, known: Value, more: Value) -> Step {
+    let (shown, standing) = match end {
+        End::Ended(view) => (desk.value_of(Reply::Task(view)), None),
+        End::NotBegun(view, standing) => (desk.value_of(Reply::Task(view)), Some(standing)),
+        End::Late(standing) => return late(&standing, with(known, more)),
+        End::Refused(refusal) => (Err(refusal), None),
+    };
     match shown.map(|task| finished(&task)) {
         Err(refusal) => refused(&refusal, known),
         Ok(Ok(answer)) => Step::answered(&with(answer, more)),
-        Ok(Err(details)) => Step::failed(&with(details, more)),
+        Ok(Err(mut details)) => {
+            if let Some(standing) = standing {
+                details["error"] = not_begun(&standing, patience).into();
+                details = with(details, standing.details.into_iter().collect());
+            }
+            Step::failed(&with(details, more))
+        }
     }
 }
 
-fn with(mut shown: Value, more: Value) -> Value {
-    if let (Value::Object(shown), Value::Object(more)) = (&mut shown, more) {
-        shown.extend(more);
+/// The time is up for whoever waited, and the task goes on.
+fn late(standing: &Standing, known: Value) -> Step {
+    let task = known["task_id"].as_str().unwrap_or_default();
+    let sentence = format!("the time is up; task {task} {}", standing.place.in_words());
+    let details: Value = standing.details.iter().cloned().collect();
+    refused(&Refusal::new(Code::TimedOut, sentence), with(known, details))
+}
+
+fn not_begun(standing: &Standing, patience: Patience) -> String {
+    let seconds = match patience {
+        Patience::ToBegin(wait) | Patience::ToEnd(wait) => wait.as_secs_f64(),
+        Patience::Endless => 0.0,
+    };
+    match &standing.place {
+        Place::Kept(why) => format!("{why}; the task was not begun within {seconds} s, and was cancelled"),
+        Place::Waits(_) | Place::Runs(_) => format!("no worker was free within {seconds} s; the task was cancelled"),
     }
-    shown
 }
 
 fn execute_batch_on_pool(timeout: Duration) -> Tool {

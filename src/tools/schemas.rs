@@ -172,6 +172,7 @@ pub(super) fn pool() -> Value {
             ("health", text("healthy, degraded or not_running")),
             ("circuit_breaker", text("CLOSED, OPEN or HALF_OPEN")),
             ("held_until", text_or_null("while its circuit breaker is not closed: when one task is tried")),
+            ("held_because", text_or_null("the error of its last task that failed")),
             ("group", text_or_null("")),
             ("executor", text("command or echo")),
             ("command", or_null(list("", text("")), "")),
@@ -204,7 +205,8 @@ fn pool_health() -> Value {
             ("workers_healthy", whole("")),
             ("workers_total", whole("")),
             ("circuit_breaker", text("CLOSED, OPEN or HALF_OPEN")),
-            ("held_until", text_or_null("")),
+            ("held_until", text_or_null("nothing is begun before: its command fails")),
+            ("held_because", text_or_null("the error of its last task that failed")),
             ("worker_health", list("", worker())),
         ],
         &[],
@@ -236,6 +238,7 @@ pub(super) fn outcome() -> Vec<(&'static str, Value)> {
         ("task_id", text("")),
         ("result", text("what the worker answered")),
         ("result_truncated", flag("whether the result is cut; the task's log has more of it")),
+        ("log", text("where the rest of the result is")),
         ("exit_code", whole_or_null("of its process")),
         ("attempt", whole("")),
         ("duration_seconds", number_or_null("")),
@@ -280,7 +283,7 @@ pub(super) fn task() -> Value {
             ("completed_at", text_or_null("")),
             ("duration_seconds", number_or_null("")),
         ],
-        &["prompt", "context", "dir", "result_truncated", "workflow_id", "step", "after"],
+        &["prompt", "context", "dir", "result", "result_truncated", "workflow_id", "step", "after"],
     )
 }
 

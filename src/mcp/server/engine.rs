@@ -45,7 +45,7 @@ pub struct Request {
     pub context: Context,
     /// Whether its answer may be long in coming.
     pub waits: bool,
-    told: Option<u64>,
+    told: Option<f64>,
 }
 
 /// A stream of changes.

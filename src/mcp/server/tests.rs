@@ -265,12 +265,14 @@ fn progress_is_told_to_who_asked_and_only_grows() {
     let Taken::Order(mut request, _) = taken else { panic!("{taken:?}") };
     assert!(request.waits);
     let mut tell = |done| request.progress(&Progress { done, total: None, message: None });
-    let told: Value = serde_json::from_slice(&tell(1).unwrap()).unwrap();
+    let told: Value = serde_json::from_slice(&tell(1.0).unwrap()).unwrap();
     assert_eq!(told["params"], json!({"progressToken": "p", "progress": 1}));
-    assert!(tell(1).is_none() && tell(0).is_none() && tell(2).is_some());
+    assert!(tell(1.0).is_none() && tell(0.0).is_none() && tell(2.0).is_some());
+    let told: Value = serde_json::from_slice(&tell(2.5).unwrap()).unwrap();
+    assert_eq!(told["params"]["progress"], 2.5);
     let silent = legacy("tools/call", json!({"name": "run"}));
     let Taken::Order(mut silent, _) = silent else { panic!("{silent:?}") };
-    assert!(silent.progress(&Progress { done: 1, total: None, message: None }).is_none());
+    assert!(silent.progress(&Progress { done: 1.0, total: None, message: None }).is_none());
 }
 
 #[test]

@@ -63,9 +63,15 @@ fn what_is_refused_is_said_in_fixed_words() {
     for (tool, arguments, part) in [
         ("get_task", json!({"task_id": "nowhere"}), "there is no task nowhere"),
         ("get_message", json!({"message_id": "nowhere"}), "there is no message nowhere"),
+        ("wait_for_task", json!({"task_id": "nowhere"}), "there is no task nowhere"),
+        ("get_task_log", json!({"task_id": "nowhere"}), "there is no task nowhere"),
         ("reply_to_message", json!({"message_id": "nowhere", "content": "x"}), "nowhere"),
         ("get_workflow_status", json!({"workflow_id": "nowhere"}), "there is no workflow nowhere"),
-        ("wait_for_message", json!({"message_id": "nowhere"}), "neither watched nor a message"),
+        (
+            "wait_for_message",
+            json!({"message_id": "nowhere"}),
+            "there is no message nowhere; a task is waited for with wait_for_task",
+        ),
         ("ask_module", json!({"from": "a", "to": "b", "prompt": "p"}), "module add"),
         ("create_pool", json!({"executor": "shell"}), "it is command or echo"),
         ("create_pool", json!({"pool_id": "a/b"}), "is no name"),

@@ -160,7 +160,7 @@ fn a_wait_speaks_up_now_and_then_and_ends_when_its_time_is_up() {
         house.pass(Duration::from_secs(1));
         house.go_on(&mut calling);
     }
-    let told: Vec<u64> = calling.told.iter().map(|progress| progress.done).collect();
+    let told: Vec<u64> = calling.told.iter().map(|progress| progress.done as u64).collect();
     assert_eq!((told, calling.is_over()), (vec![15_000, 30_000, 45_000], false));
     house.pass(Duration::from_secs(1));
     house.go_on(&mut calling);
@@ -215,6 +215,9 @@ fn a_module_that_cannot_answer_says_why() {
     house.go_on(&mut calling);
     let said = failure(&calling.outcome());
     assert_eq!((&said["error"], &said["final_status"]), (&json!("`claude` is not on PATH"), &json!("failed")));
+    assert_eq!((&said["status"], &said["reason"]), (&json!("failed"), &json!("not_started")));
+    assert_eq!((&said["exit_code"], &said["exit_signal"]), (&json!(7), &Value::Null));
+    assert_eq!(said["log"], format!("claude-comms task log {} --stderr", said["task_id"].as_str().unwrap()));
     assert!(said["task_id"].is_string() && said["question_msg_id"].is_string(), "{said}");
 }
 
@@ -233,6 +236,42 @@ fn an_ask_that_takes_too_long_goes_on_and_says_how_to_wait() {
     house.end_first(Ending::Succeeded, "8690");
     let waited = house.answer("wait_for_message", json!({"message_id": said["question_msg_id"]}));
     assert_eq!(waited["reply"]["content"], "8690");
+}
+
+#[test]
+fn an_ask_that_was_not_begun_is_not_said_to_be_at_work() {
+    let mut house = House::new();
+    house.control(&Request::PoolPause(wire::PoolId { pool_id: "local".into() }));
+    let mut calling = ask(&mut house, json!({"timeout": 1}));
+    house.pass(Duration::from_secs(2));
+    house.go_on(&mut calling);
+    let said = failure(&calling.outcome());
+    assert_eq!(said["error"], "no answer within 1 s; the question waits: pool local is paused");
+    assert_eq!((&said["code"], &said["final_status"]), (&json!("timed_out"), &json!("expired")));
+    // All workers have other things to do, and have been given as much ahead as they take.
+    let mut house = House::new();
+    let directory = house.directory.path().display().to_string();
+    house.answer("create_pool", json!({"pool_id": "p", "command": ["cat"], "dir": directory}));
+    for _ in 0..3 {
+        house.answer("submit_task", json!({"pool_id": "p", "prompt": "x"}));
+    }
+    let mut calling = ask(&mut house, json!({"timeout": 1, "pool_id": "p"}));
+    house.pass(Duration::from_secs(2));
+    house.go_on(&mut calling);
+    let said = failure(&calling.outcome());
+    assert_eq!(said["error"], "no answer within 1 s; the question still waits for a worker of pool p");
+}
+
+#[test]
+fn an_answer_that_is_cut_says_so_and_where_the_rest_is() {
+    let mut house = House::new();
+    let mut calling = ask(&mut house, json!({}));
+    let run = house.runs.remove(0);
+    house.end_cut(&run, "8690");
+    house.go_on(&mut calling);
+    let answer = house.answered("ask_module", &calling.outcome());
+    assert_eq!((&answer["content"], &answer["content_truncated"]), (&json!("8690"), &json!(true)));
+    assert_eq!(answer["log"], format!("claude-comms task log {}", run.id));
 }
 
 #[test]
