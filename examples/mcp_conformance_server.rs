@@ -249,7 +249,13 @@ fn shown(id: &str, status: &str) -> Value {
 
 impl Offer for Fixtures {
     fn card(&self) -> &Card {
-        const CARD: Card = Card { name: "fixtures", title: "Fixtures", version: "1.0.0", instructions: "For tests." };
+        const CARD: Card = Card {
+            name: "fixtures",
+            title: "Fixtures",
+            version: "1.0.0",
+            instructions: "For tests.",
+            instructions_reading: "For tests.",
+        };
         &CARD
     }
 
@@ -262,7 +268,7 @@ impl Offer for Fixtures {
             Argument { name, description: "Whatever it is.", required: true }
         }
         const fn prompt(name: &'static str, arguments: &'static [Argument]) -> Prompt {
-            Prompt { name, title: name, description: "A fixture of the conformance suite.", arguments }
+            Prompt { name, title: name, description: "A fixture of the conformance suite.", tool: None, arguments }
         }
         const PROMPTS: &[Prompt] = &[
             prompt("test_simple_prompt", &[]),

@@ -9,6 +9,7 @@ use super::output::Output;
 use super::session::{Session, patience, read};
 use crate::control::PATIENCE;
 use crate::control::wire::{self, Request};
+use crate::model::pool::DEFAULT_POOL;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -47,9 +48,6 @@ pub(super) struct Ask {
     prompt: String,
 }
 
-/// The pool that exists from the first start.
-const FIRST_POOL: &str = "local";
-
 /// What `--json` prints: the shape that callers of the original know.
 #[derive(Debug, Serialize)]
 struct Shape<'a> {
@@ -84,7 +82,7 @@ pub(super) fn run(ask: Ask, session: &mut Session) -> Outcome {
     let no_wait = ask.no_wait;
     // Without a timeout of its own the daemon knows how long, and always answers.
     let limit = if no_wait { Some(PATIENCE) } else { patience(ask.timeout) };
-    let pool = ask.pool.clone().unwrap_or_else(|| FIRST_POOL.to_owned());
+    let pool = ask.pool.clone().unwrap_or_else(|| DEFAULT_POOL.to_owned());
     let request = Request::Ask(wire::Ask {
         from: input::party(ask.from)?,
         to: input::party(ask.to)?,

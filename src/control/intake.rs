@@ -298,7 +298,10 @@ fn submit(args: &wire::TaskSubmit, defaults: &Defaults, ids: &mut Ids<'_>) -> Re
             Some("") => return Err(Refusal::bad_request("key is empty; leave it out, or give it a text")),
             _ => bounded("key", args.key.clone(), limits::ID_BYTES_MAX)?,
         },
-        lock: bounded("lock", args.lock.clone(), limits::ID_BYTES_MAX)?,
+        lock: match args.lock.as_deref() {
+            Some("") => return Err(Refusal::bad_request("lock is empty; leave it out, or give it a text")),
+            _ => bounded("lock", args.lock.clone(), limits::ID_BYTES_MAX)?,
+        },
         after: after(&args.after, ids)?,
         delay: args.delay_seconds.map_or(Ok(Duration::ZERO), |seconds| duration("delay_seconds", seconds))?,
         retries_max,

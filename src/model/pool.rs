@@ -214,6 +214,9 @@ impl Worker {
     }
 }
 
+/// The pool that exists from the first start, and is meant when none is named.
+pub const DEFAULT_POOL: &str = "local";
+
 /// A pool at work.
 #[derive(Debug)]
 pub struct Pool {

@@ -5,6 +5,7 @@ use super::awaited::{Awaited, End, Patience, finished};
 use super::desk::{Desk, answered, refused, unexpected, with};
 use super::schemas::{self, flag, module, text, text_or_null};
 use super::standing::{Place, Standing};
+use super::strangers;
 use crate::control::wire::{self, Request};
 use crate::mcp::server::{Effect, Step, Tool};
 use crate::model::command::{Answer, Code, Command, Refusal, Reply};
@@ -23,22 +24,27 @@ fn ask_module(timeout: Duration) -> Tool {
         schemas::timeout("Seconds to wait for the answer. The work goes on after that."),
         timeout.as_secs_f64(),
     );
+    let context = schemas::anything(
+        "For programs, as JSON in the variable CLAUDE_COMMS_CONTEXT: an agent does not see it unless its command reads that, so \
+         put facts into the prompt. It works in its module's directory, whatever stands in repo.",
+    );
     Tool {
         name: "ask_module",
         title: "Ask another module and wait for its answer",
         description: "\
 Asks another module a question: an agent is started in its directory, reads and works there, and its answer comes back as \
 `content`. The agent knows nothing of this conversation: say everything that it needs. Question and answer stay as messages of \
-a thread; give its thread_id to go on with it. Giving up the call ends the agent.",
+a thread. With thread_id the question is filed in that one; the agent is not shown what is in it: repeat what it needs. Giving up \
+the call ends the agent, except over HTTP in the legacy era of the protocol; cancel_task ends it anywhere.",
         input: schemas::arguments(
             vec![
                 ("from", module("Who asks")),
                 ("to", module("Whom")),
-                ("prompt", text("The question.")),
-                ("pool_id", text("The pool whose worker starts the agent; else the default one.")),
-                ("thread_id", text("The thread to go on with; else a new one is opened.")),
+                ("prompt", schemas::filled("The question.")),
+                ("pool_id", text("The pool whose worker starts the agent; else local.")),
+                ("thread_id", schemas::id("The thread to file it in, else a new one; its id")),
                 ("system_prompt", text("What is added to the agent's own instructions.")),
-                ("context", schemas::anything("Facts for the agent, handed on as JSON.")),
+                ("context", context),
                 ("timeout", timeout),
             ],
             &["from", "to", "prompt"],
@@ -100,11 +106,12 @@ fn ask(desk: &Desk, args: Ask) -> Step {
 fn asked(desk: &Desk, ask: crate::model::command::Ask, known: Value) -> Step {
     let abort = vec![Command::CancelTask { id: ask.task.clone() }];
     let (pool, timeout) = (ask.pool.clone(), ask.timeout);
+    let parties = [ask.from.clone(), ask.to.clone()];
     let desk = desk.clone();
     Step::ask_or_abort(Command::Ask(ask), abort, move |outcome| match outcome {
         Ok(Reply::Asked(answer)) => wait(&desk, answer, &pool, timeout),
         Ok(other) => refused(&unexpected(&other), known),
-        Err(refusal) => refused(&refusal, known),
+        Err(refusal) => strangers::refused(refusal, parties, known),
     })
 }
 

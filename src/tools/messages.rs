@@ -4,6 +4,7 @@ use super::Served;
 use super::awaited::SILENCE_MAX;
 use super::desk::{Desk, answered, counted, named, passed_on, refused};
 use super::schemas::{self, list, module, text, whole};
+use super::strangers;
 use crate::clock::Tick;
 use crate::control::wire::{self, Request};
 use crate::mcp::server::{Effect, Progress, Step, Tool};
@@ -46,8 +47,8 @@ answer now: ask_module.",
             vec![
                 ("from", module("Who sends it")),
                 ("to", module("Whom it is for")),
-                ("content", text("What it says.")),
-                ("thread_id", text("The thread to go on with; else a new one is opened.")),
+                ("content", schemas::filled("What it says.")),
+                ("thread_id", schemas::id("The thread to go on with, else a new one is opened: its id")),
                 ("title", text("Of the new thread.")),
                 ("metadata", schemas::anything("Facts for programs, kept with the message.")),
             ],
@@ -80,8 +81,18 @@ fn send(desk: &Desk, args: Send) -> Step {
         title: args.title,
         metadata: args.metadata,
     });
-    desk.request(request, move |outcome| match outcome {
-        Ok(sent) => passed_on(&sent),
+    let desk = desk.clone();
+    desk.clone().command(request, move |command| match command {
+        Ok(command) => {
+            let parties = match &command {
+                Command::Send(send) => vec![send.from.clone(), send.to.clone()],
+                _ => Vec::new(),
+            };
+            Step::ask(command, move |outcome| match outcome.and_then(|reply| desk.translator.shown(reply)) {
+                Ok(sent) => passed_on(&sent),
+                Err(refusal) => strangers::refused(refusal, parties, known),
+            })
+        }
         Err(refusal) => refused(&refusal, known),
     })
 }
@@ -94,7 +105,7 @@ fn reply_to_message() -> Tool {
 Answers a message that was sent to you: adds the answer to its thread and completes it, so that whoever waits for it hears. Use it \
 for messages of list_messages whose status is pending.",
         input: schemas::arguments(
-            vec![("message_id", schemas::message_id()), ("content", text("The answer."))],
+            vec![("message_id", schemas::message_id()), ("content", schemas::filled("The answer."))],
             &["message_id", "content"],
         ),
         output: Some(sent()),
@@ -154,7 +165,7 @@ The newest messages with their contents, newest first. For what was sent to you 
 status pending; a question of ask_module, which has a task_id in its metadata, is answered by that task. Go on with `before`.",
         input: schemas::arguments(
             vec![
-                ("thread_id", text("Only those of this thread.")),
+                ("thread_id", schemas::id("Only those of this thread: its id")),
                 ("module", module("Only those that it wrote")),
                 ("target_module", module("Only those that are for it")),
                 ("status", text("Only those that are so: pending, processing, complete, failed, or a word of others.")),

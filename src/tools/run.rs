@@ -41,12 +41,13 @@ fn execute_on_pool(timeout: Duration) -> Tool {
         description: "\
 Gives a prompt to a worker of a pool and waits for its result. The worker is an agent or program that knows nothing of this \
 conversation: say everything that it needs, and where to work in context.repo. While it runs its progress is told. When it fails, \
-`error` says why and `log` where its output is; giving up the call ends its process. For several prompts that do not depend on \
-each other: execute_batch_on_pool. To go on meanwhile: submit_task.",
+`error` says why, and get_task_log what it has written. Giving up the call ends its process, except over HTTP in the legacy era of \
+the protocol; cancel_task ends it anywhere. For several prompts that do not depend on each other: execute_batch_on_pool. To go on \
+meanwhile: submit_task.",
         input: schemas::arguments(
             vec![
                 ("pool_id", schemas::pool_id()),
-                ("prompt", text("What the worker is to do, all of it.")),
+                ("prompt", schemas::filled("What the worker is to do, all of it.")),
                 ("context", schemas::context()),
                 ("timeout", timeout_argument(timeout)),
             ],
@@ -97,10 +98,11 @@ fn route_to_pool(timeout: Duration) -> Tool {
         title: "Have whichever pool suits work on a prompt",
         description: "\
 As execute_on_pool, but the pool is chosen: the one with the least to do unless `selector` says otherwise. The answer names it. \
-Use it when any pool will do.",
+Use it when any pool will do: pools may run different programs, and `group` keeps to some of them. Pools that only echo are left \
+out unless the group is theirs, and so is, without context.repo, every pool that has no directory.",
         input: schemas::arguments(
             vec![
-                ("prompt", text("What the worker is to do, all of it.")),
+                ("prompt", schemas::filled("What the worker is to do, all of it.")),
                 ("context", schemas::context()),
                 ("selector", schemas::default(selector, Strategy::LeastLoaded.as_str())),
                 ("group", text("Only pools of this group.")),
@@ -220,7 +222,7 @@ fn not_begun(standing: &Standing, patience: Patience) -> String {
 fn execute_batch_on_pool(timeout: Duration) -> Tool {
     let prompts = json!({
         "type": "array",
-        "items": {"type": "string"},
+        "items": {"type": "string", "minLength": 1},
         "minItems": 1,
         "maxItems": limits::BATCH_PROMPTS_MAX,
         "description": "One for each task; each says everything that its worker needs.",
@@ -236,7 +238,7 @@ fn execute_batch_on_pool(timeout: Duration) -> Tool {
         description: "\
 Gives several prompts to a pool, whose three workers work on them at the same time, and waits for all. The results come in the \
 order of the prompts, each with its own `success`: look at each, for one may fail while others succeed; failed_count says how \
-many did. Giving up the call cancels what has not ended. A long result is left out and marked; get_task has it.",
+many did. Giving up the call cancels what has not ended, as with execute_on_pool. A long result is left out and marked; get_task has it.",
         input: schemas::arguments(
             vec![
                 ("pool_id", schemas::pool_id()),

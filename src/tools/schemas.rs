@@ -3,6 +3,7 @@
 use crate::model::limits;
 use serde_json::{Map, Value, json};
 
+const ROWID_MAX: u64 = 1 << 53;
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// Of a tool's arguments: there are no others.
@@ -48,6 +49,11 @@ fn or_null(schema: Value, about: &str) -> Value {
 
 pub(super) fn text(about: &str) -> Value {
     described(json!({"type": "string"}), about)
+}
+
+/// One that is not empty.
+pub(super) fn filled(about: &str) -> Value {
+    described(json!({"type": "string", "minLength": 1}), about)
 }
 
 pub(super) fn text_or_null(about: &str) -> Value {
@@ -106,11 +112,18 @@ pub(super) fn pool_id() -> Value {
 }
 
 pub(super) fn task_id() -> Value {
-    text("The task's id, whole or as much of its beginning or end as is unique.")
+    id("The task's id")
 }
 
 pub(super) fn message_id() -> Value {
-    text("The message's id, whole or as much of its beginning or end as is unique.")
+    id("The message's id")
+}
+
+/// An id, or a part of it.
+pub(super) fn id(about: &str) -> Value {
+    text(&format!(
+        "{about}, whole, or its beginning, or four or more characters of its end, as long as that is unique."
+    ))
 }
 
 pub(super) fn module(about: &str) -> Value {
@@ -119,8 +132,9 @@ pub(super) fn module(about: &str) -> Value {
 
 pub(super) fn context() -> Value {
     anything(
-        "Facts for the worker, handed on as JSON. `repo`, an absolute path to a directory on this machine, is where the work \
-         is done; without it the pool's own directory.",
+        "`repo`, an absolute path to a directory on this machine, is where the work is done; without it the pool's own \
+         directory. Whatever else is in it is for programs, as JSON in the variable CLAUDE_COMMS_CONTEXT: an agent does not see \
+         it unless its command reads that, so put facts into the prompt.",
     )
 }
 
@@ -134,7 +148,8 @@ pub(super) fn seconds(about: &str, least: f64, most: f64) -> Value {
 }
 
 pub(super) fn before() -> Value {
-    whole("To go on with a list: `next` of the answer before.")
+    // No list is longer than a number that every program can write.
+    range("To go on with a list: `next` of the answer before.", 0, ROWID_MAX)
 }
 
 pub(super) fn next() -> Value {

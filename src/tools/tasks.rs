@@ -53,10 +53,10 @@ fn submit_task() -> Tool {
         description: "\
 Hands a prompt to a pool and returns as soon as it cannot be lost; the work goes on by itself. Afterwards: wait_for_task or get_task \
 with the task_id of the answer. Give a `key` when the call may be repeated: the same key names the same task. Without pool_id and selector \
-the default pool has it.",
+the pool local has it.",
         input: schemas::arguments(
             vec![
-                ("prompt", text("What the worker is to do, all of it.")),
+                ("prompt", schemas::filled("What the worker is to do, all of it.")),
                 ("pool_id", schemas::pool_id()),
                 ("selector", word("Instead of pool_id: how the pool is chosen.", &Strategy::ALL.map(Strategy::as_str))),
                 ("group", text("With selector: only pools of this group.")),
@@ -73,7 +73,8 @@ the default pool has it.",
                 (
                     "on_crash",
                     word(
-                        "When the daemon dies while it runs: begin again, or fail. Else as configured.",
+                        "When the daemon is killed while it runs: begin again, or fail. Else commands fail and echo tasks are run \
+                         again, unless configured.",
                         &[OnCrash::Requeue.as_str(), OnCrash::Fail.as_str()],
                     ),
                 ),
@@ -212,6 +213,8 @@ fn wait(desk: &Desk, args: Wait) -> Step {
 }
 
 fn get_task_log() -> Tool {
+    let offset = "The byte to begin at: 0, or `next` of an answer; else so that the end is seen.";
+    let offset = schemas::range(offset, 0, 1 << 53);
     let limit = schemas::range("Most bytes of it.", LOG_BYTES_MIN as u64, LOG_BYTES_MAX as u64);
     Tool {
         name: "get_task_log",
@@ -223,7 +226,7 @@ error with stream, which says most about a failure. For the part before, or to g
             vec![
                 ("task_id", schemas::task_id()),
                 ("stream", schemas::default(word("Which of the two.", &["stdout", "stderr"]), "stdout")),
-                ("offset", whole("The byte to begin at: 0, or next of an answer; else so that the end is seen.")),
+                ("offset", offset),
                 ("limit", schemas::default(limit, LOG_BYTES)),
             ],
             &["task_id"],

@@ -275,6 +275,7 @@ fn wrong_requests() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         ("task.submit", task(json!({"dir": "."})), bad, "dir is \".\"; it must be an absolute path"),
         ("task.submit", task(json!({"key": long(256)})), "too_large", "key has 257 bytes; at most 256 are"),
         ("task.submit", task(json!({"key": ""})), "bad_request", "key is empty"),
+        ("task.submit", task(json!({"lock": ""})), "bad_request", "lock is empty"),
         ("task.submit", task(json!({"delay_seconds": -0.5})), bad, "delay_seconds is -0.5"),
         ("task.submit", task(json!({"on_crash": "panic"})), bad, "on_crash is \"panic\"; it is requeue or fail"),
         ("task.submit", task(json!({"context": "text"})), bad, "context must be a JSON object"),

@@ -22,7 +22,8 @@ impl Offer for Sample {
 
     fn prompts(&self) -> &[Prompt] {
         const ARGUMENTS: [Argument; 1] = [Argument { name: "module", description: "whom", required: true }];
-        const PROMPTS: [Prompt; 1] = [Prompt { name: "ask", title: "Ask", description: "asks", arguments: &ARGUMENTS }];
+        const PROMPTS: [Prompt; 1] =
+            [Prompt { name: "ask", title: "Ask", description: "asks", tool: Some("run"), arguments: &ARGUMENTS }];
         &PROMPTS
     }
 
@@ -47,7 +48,8 @@ impl Offer for Sample {
 }
 
 fn engine() -> Engine {
-    let card = Card { name: "sample", title: "Sample", version: "1", instructions: "Begin." };
+    let card =
+        Card { name: "sample", title: "Sample", version: "1", instructions: "Begin.", instructions_reading: "Read." };
     let tool = |name, effect| Tool {
         name,
         title: "T",
@@ -195,6 +197,13 @@ fn a_token_for_reading_sees_and_calls_what_only_reads() {
     assert!(matches!(ask("tools/call", json!({"name": "look"})), Taken::Order(..)));
     let (_, refused) = of(ask("tools/call", json!({"name": "run"})));
     assert!(refused["error"]["message"].as_str().unwrap().contains("full"), "{refused}");
+    // What it could not follow is not offered either.
+    let (_, prompts) = of(ask("prompts/list", json!({})));
+    assert_eq!(prompts["result"]["prompts"], json!([]));
+    let (_, refused) = of(ask("prompts/get", json!({"name": "ask", "arguments": {"module": "b"}})));
+    assert!(refused["error"]["message"].as_str().unwrap().contains("full"), "{refused}");
+    let (_, welcome) = of(ask("initialize", json!({"protocolVersion": "2025-11-25"})));
+    assert_eq!(welcome["result"]["instructions"], "Read.");
 }
 
 #[test]
@@ -204,6 +213,8 @@ fn what_cannot_be_ordered_is_an_error_of_its_parameters() {
         ("tools/call", json!({"name": "gone"})),
         ("tools/call", json!({"name": "look", "arguments": []})),
         ("tools/list", json!({"cursor": "x"})),
+        ("resources/list", json!({"cursor": "x"})),
+        ("tools/list", json!({"_meta": {"io.modelcontextprotocol/protocolVersion": 5}})),
         ("resources/read", json!({})),
         ("prompts/get", json!({"name": "gone"})),
         ("prompts/get", json!({"name": "ask"})),

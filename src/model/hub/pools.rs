@@ -8,7 +8,7 @@ use crate::model::command::{Code, Refusal, Reply};
 use crate::model::event::Body;
 use crate::model::id::{AskId, PoolId};
 use crate::model::limits::POOLS_MAX;
-use crate::model::pool::{Pool, PoolRow, PoolStatus, PoolView, Worker};
+use crate::model::pool::{DEFAULT_POOL, Pool, PoolRow, PoolStatus, PoolView, Worker};
 use crate::model::rows::{Rows, RowsError, Write};
 use crate::model::task::{Reason, TaskResult, TaskStatus};
 
@@ -189,5 +189,11 @@ pub(super) fn not_running(id: &PoolId) -> Refusal {
 }
 
 pub(super) fn no_pool(id: &PoolId) -> Refusal {
+    if id.as_str() == DEFAULT_POOL {
+        return Refusal::not_found(format!(
+            "Pool {id} not found; it is meant when none is named: create it again (create_pool, or pool create {id}), or name \
+             another"
+        ));
+    }
     Refusal::not_found(format!("Pool {id} not found"))
 }
