@@ -115,7 +115,7 @@ fn text(text: &str) -> Step {
 }
 
 fn progress(percent: u64) -> Step {
-    let told = Progress { done: percent, total: Some(100), message: Some(format!("{percent} of 100")) };
+    let told = Progress { done: percent as f64, total: Some(100), message: Some(format!("{percent} of 100")) };
     Step::tell(told, move || {
         let wait = Duration::from_millis(50);
         Step::pause(wait, move || if percent < 100 { progress(percent + 50) } else { text("done") })
@@ -249,7 +249,13 @@ fn shown(id: &str, status: &str) -> Value {
 
 impl Offer for Fixtures {
     fn card(&self) -> &Card {
-        const CARD: Card = Card { name: "fixtures", title: "Fixtures", version: "1.0.0", instructions: "For tests." };
+        const CARD: Card = Card {
+            name: "fixtures",
+            title: "Fixtures",
+            version: "1.0.0",
+            instructions: "For tests.",
+            instructions_reading: "For tests.",
+        };
         &CARD
     }
 
@@ -262,7 +268,7 @@ impl Offer for Fixtures {
             Argument { name, description: "Whatever it is.", required: true }
         }
         const fn prompt(name: &'static str, arguments: &'static [Argument]) -> Prompt {
-            Prompt { name, title: name, description: "A fixture of the conformance suite.", arguments }
+            Prompt { name, title: name, description: "A fixture of the conformance suite.", tool: None, arguments }
         }
         const PROMPTS: &[Prompt] = &[
             prompt("test_simple_prompt", &[]),

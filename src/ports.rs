@@ -47,6 +47,8 @@ pub trait Reader {
     fn task(&mut self, id: &TaskId) -> Result<Option<TaskDetail>, ReadError>;
     /// Newest first.
     fn tasks(&mut self, filter: &TaskFilter) -> Result<Page<Task>, ReadError>;
+    /// The beginning of what a task has failed with.
+    fn task_error(&mut self, task: &Task, chars_max: usize) -> Result<Option<String>, ReadError>;
     fn workflow(&mut self, id: &WorkflowId) -> Result<Option<WorkflowDetail>, ReadError>;
     /// Newest first.
     fn workflows(&mut self, filter: &WorkflowFilter) -> Result<Page<WorkflowRow>, ReadError>;
@@ -169,6 +171,8 @@ pub struct MessageFilter {
     pub thread: Option<ThreadId>,
     /// As author.
     pub module: Option<ModuleName>,
+    /// As addressee.
+    pub target: Option<ModuleName>,
     pub status: Option<Status>,
     pub before: Option<i64>,
     pub rows_max: usize,

@@ -9,6 +9,7 @@ use super::output::Output;
 use super::session::{Session, patience, read};
 use crate::control::PATIENCE;
 use crate::control::wire::{self, Request};
+use crate::model::pool::DEFAULT_POOL;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -47,9 +48,6 @@ pub(super) struct Ask {
     prompt: String,
 }
 
-/// The pool that exists from the first start.
-const FIRST_POOL: &str = "local";
-
 /// What `--json` prints: the shape that callers of the original know.
 #[derive(Debug, Serialize)]
 struct Shape<'a> {
@@ -58,6 +56,9 @@ struct Shape<'a> {
     question_msg_id: &'a str,
     response_msg_id: &'a str,
     content: Option<&'a str>,
+    /// Where the original has no such thing, it stands only when it says something.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    content_truncated: bool,
     error: Option<&'a str>,
     final_status: &'a str,
 }
@@ -70,6 +71,7 @@ impl<'a> From<&'a wire::Answer> for Shape<'a> {
             question_msg_id: &answer.question_msg_id,
             response_msg_id: &answer.response_msg_id,
             content: answer.content.as_deref(),
+            content_truncated: answer.content_truncated,
             error: answer.error.as_deref(),
             final_status: &answer.final_status,
         }
@@ -80,7 +82,7 @@ pub(super) fn run(ask: Ask, session: &mut Session) -> Outcome {
     let no_wait = ask.no_wait;
     // Without a timeout of its own the daemon knows how long, and always answers.
     let limit = if no_wait { Some(PATIENCE) } else { patience(ask.timeout) };
-    let pool = ask.pool.clone().unwrap_or_else(|| FIRST_POOL.to_owned());
+    let pool = ask.pool.clone().unwrap_or_else(|| DEFAULT_POOL.to_owned());
     let request = Request::Ask(wire::Ask {
         from: input::party(ask.from)?,
         to: input::party(ask.to)?,
@@ -113,6 +115,12 @@ fn show_answer(answer: &wire::Answer, output: &mut Output) -> Outcome {
     if answer.success {
         if !output.json {
             output.paragraph(answer.content.as_deref().unwrap_or_default())?;
+            if answer.content_truncated {
+                output.say(format_args!(
+                    "the answer is cut here; all that was written: claude-comms task log {}",
+                    answer.task_id
+                ));
+            }
         }
         return Ok(OK);
     }
@@ -144,6 +152,7 @@ mod tests {
             response_msg_id: "r".to_owned(),
             task_id: "t".to_owned(),
             content: content.map(ToOwned::to_owned),
+            content_truncated: false,
             error: error.map(ToOwned::to_owned),
             final_status: status.to_owned(),
         }

@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_missing_daemon_is_3_and_a_silent_one_is_4() {
-        let missing = ClientError::NoDaemon { socket: "/x".to_owned() };
+        let missing = ClientError::NoDaemon { socket: "/x".to_owned(), options: String::new() };
         assert_eq!(Failure::from(missing).exit_code(), 3);
         assert_eq!(Failure::from(ClientError::Gone).exit_code(), 3);
         assert_eq!(Failure::from(ClientError::NoAnswer).exit_code(), 4);

@@ -39,15 +39,9 @@ pub(super) fn party(given: Option<String>) -> Result<String, Failure> {
     }
 }
 
-/// The name of a module that may be given as its directory.
-pub(super) fn module_name(given: Option<String>) -> Result<Option<String>, Failure> {
-    let Some(given) = given else { return Ok(None) };
-    if !is_directory(&given) {
-        return Ok(Some(given));
-    }
-    let path = directory(Path::new(&given))?;
-    let name = Path::new(&path).file_name().map_or("/".into(), |name| name.to_string_lossy().into_owned());
-    Ok(Some(name))
+/// As [`party`], for what need not be said.
+pub(super) fn party_if_given(given: Option<String>) -> Result<Option<String>, Failure> {
+    given.map(|given| party(Some(given))).transpose()
 }
 
 fn is_directory(given: &str) -> bool {
@@ -144,7 +138,8 @@ mod tests {
         let given = format!("{}/./repo/", dir.path().display());
         let whole = repo.canonicalize().unwrap().display().to_string();
         assert_eq!(party(Some(given.clone())).unwrap(), whole);
-        assert_eq!(module_name(Some(given)).unwrap().unwrap(), "repo");
+        assert_eq!(party_if_given(Some(given)).unwrap(), Some(whole.clone()));
+        assert_eq!(party_if_given(None).unwrap(), None);
         assert_eq!(party(Some("frontend".to_owned())).unwrap(), "frontend");
         assert_eq!(party(Some("..name".to_owned())).unwrap(), "..name");
         assert_eq!(party(Some(format!("{whole}/none"))).unwrap_err().exit_code(), 5);

@@ -15,8 +15,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::exit::{Failure, OK, Outcome};
-use super::session::Session;
-use crate::control::{Client, ClientError};
+use super::session::{self, Session, as_words};
+use crate::control::ClientError;
 use crate::thread::{Bell, Joined};
 
 pub(super) const EXAMPLES: &str = "\
@@ -38,11 +38,18 @@ pub(super) struct Mcp {}
 pub(super) fn run(_: Mcp, session: &mut Session) -> Outcome {
     // Without a daemon at the beginning a person has something to do.
     let first = session.connect()?.into_mcp()?;
-    let paths = session.paths()?;
-    let connect = move || Client::connect(&paths.socket)?.into_mcp();
+    let (paths, options) = (session.paths()?, session.options.clone());
+    let start = format!("claude-comms poll start{}", as_words(&options));
+    let connect = move || session::connect(&paths, &options)?.into_mcp();
     let over = Arc::new(Bell::new().map_err(failed)?);
-    let mut bridge =
-        Bridge { connect: Box::new(connect), over, waiting: Arc::default(), has_ended: Arc::default(), link: None };
+    let mut bridge = Bridge {
+        connect: Box::new(connect),
+        start,
+        over,
+        waiting: Arc::default(),
+        has_ended: Arc::default(),
+        link: None,
+    };
     bridge.take_up(first).map_err(failed)?;
     bridge.run().map_err(failed)?;
     Ok(OK)
@@ -63,6 +70,8 @@ type Found = Result<(UnixStream, Vec<u8>), ClientError>;
 
 struct Bridge {
     connect: Box<dyn Fn() -> Found>,
+    /// The command that starts the daemon.
+    start: String,
     /// Rung when nobody reads what is written any more.
     over: Arc<Bell>,
     waiting: Waiting,
@@ -190,9 +199,9 @@ impl Bridge {
     fn take_up(&mut self, (stream, early): (UnixStream, Vec<u8>)) -> io::Result<()> {
         let from = stream.try_clone()?;
         let (waiting, over) = (Arc::clone(&self.waiting), Arc::clone(&self.over));
-        let has_ended = Arc::clone(&self.has_ended);
+        let (has_ended, start) = (Arc::clone(&self.has_ended), self.start.clone());
         let carrying = Joined::spawn("mcp-out", move || {
-            if carry_back(from, early, &waiting, &has_ended).is_err() {
+            if carry_back(from, early, &waiting, &has_ended, &start).is_err() {
                 over.ring();
             }
         })?;
@@ -240,7 +249,13 @@ fn first_line(bytes: &[u8]) -> usize {
 ///
 /// # Errors
 /// Nobody reads it.
-fn carry_back(mut from: UnixStream, early: Vec<u8>, waiting: &Waiting, has_ended: &AtomicBool) -> io::Result<()> {
+fn carry_back(
+    mut from: UnixStream,
+    early: Vec<u8>,
+    waiting: &Waiting,
+    has_ended: &AtomicBool,
+    start: &str,
+) -> io::Result<()> {
     let mut whole = last_line_end(&early);
     let mut said = Gathered { bytes: early };
     loop {
@@ -264,8 +279,12 @@ fn carry_back(mut from: UnixStream, early: Vec<u8>, waiting: &Waiting, has_ended
         return Ok(());
     }
     let lost: Vec<String> = waiting.lock().drain().collect();
-    let why = "the daemon has gone; what it had accepted it goes on with when it is started again";
-    lost.iter().try_for_each(|id| answer(Some(id), why))
+    let why = format!(
+        "the daemon has gone; what it had accepted is kept. After a stop, what ran is run again; after a crash, questions are, \
+         and other tasks have failed unless their on_crash is requeue. Start it with: {start}; list_tasks and list_messages show \
+         what has become of it"
+    );
+    lost.iter().try_for_each(|id| answer(Some(id), &why))
 }
 
 fn answer(id: Option<&str>, why: &str) -> io::Result<()> {

@@ -17,7 +17,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   claude-comms message send --to ../backend 'Which port do you listen on?'
   git diff | claude-comms message send --from frontend --to backend -
-  claude-comms message list --module backend --status pending
+  claude-comms message list --to backend --status pending
   claude-comms message show 9f3ab2c1
   claude-comms message reply 9f3ab2c1 'Port 8080.'
   claude-comms message update 9f3ab2c1 --status failed
@@ -98,6 +98,9 @@ pub(super) struct List {
     /// Only by this module: its name or directory
     #[arg(long, value_name = "A")]
     module: Option<String>,
+    /// Only to this module: its name or directory
+    #[arg(long, value_name = "B")]
+    to: Option<String>,
     /// Only with this status
     #[arg(long, value_name = "S")]
     status: Option<String>,
@@ -184,7 +187,8 @@ pub(super) fn tell_if_truncated(truncated: bool, output: &mut Output) {
 fn list(list: List, session: &mut Session) -> Result<(), Failure> {
     let filter = wire::MessageList {
         thread: list.thread,
-        module: input::module_name(list.module)?,
+        module: input::party_if_given(list.module)?,
+        target_module: input::party_if_given(list.to)?,
         status: list.status,
         limit: Some(usize::from(list.limit)),
         before: None,

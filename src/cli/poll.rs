@@ -287,8 +287,8 @@ fn add(add: Add, session: &mut Session) -> Outcome {
         message_id: add.message_id,
         thread_id: add.thread_id,
         task_id: add.task_id,
-        source: input::module_name(add.source)?,
-        target: input::module_name(add.target)?,
+        source: input::party_if_given(add.source)?,
+        target: input::party_if_given(add.target)?,
         timeout_seconds: add.timeout,
         must_exist: add.must_exist,
     });

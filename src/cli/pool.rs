@@ -13,6 +13,7 @@ use super::table::{self, Details};
 use super::{batch, submit};
 use crate::control::wire::{self, Request};
 use crate::control::{Client, PATIENCE};
+use crate::service::logging;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -232,7 +233,7 @@ fn health(id: Option<String>, session: &mut Session) -> Outcome {
 fn health_row(pool: &wire::PoolHealthReport) -> Vec<table::Kept> {
     let mut unwell: Vec<String> =
         pool.worker_health.iter().filter(|one| !one.healthy).map(|one| one.worker_id.clone()).collect();
-    unwell.extend(held(&pool.circuit_breaker, pool.held_until.as_deref()));
+    unwell.extend(held(&pool.circuit_breaker, pool.held_until.as_deref(), pool.held_because.as_deref()));
     vec![
         table::word(&pool.pool_id),
         table::word(&pool.status),
@@ -242,12 +243,13 @@ fn health_row(pool: &wire::PoolHealthReport) -> Vec<table::Kept> {
 }
 
 /// Why the queue of a pool waits although its workers have nothing to do; `None` when it does not.
-fn held(circuit_breaker: &str, until: Option<&str>) -> Option<String> {
+fn held(circuit_breaker: &str, until: Option<&str>, because: Option<&str>) -> Option<String> {
     let until = until?;
+    let because = because.map_or_else(String::new, |error| format!(" ({})", logging::escape(error)));
     Some(if circuit_breaker == "HALF_OPEN" {
-        "its command could not work; one task is being tried".to_owned()
+        format!("its command could not work{because}; one task is being tried")
     } else {
-        format!("its command cannot work at present; one task is tried at {} UTC", table::short_time(until))
+        format!("its command cannot work at present{because}; one task is tried at {} UTC", table::short_time(until))
     })
 }
 
@@ -257,7 +259,7 @@ pub(super) fn hint_if_held(client: &mut Client, id: &str, output: &mut Output) -
     // A pool that is not there is complained of by the request that matters.
     let Ok(answer) = client.call_raw(&request, Some(PATIENCE)) else { return Ok(()) };
     let pool: wire::Pool = read(&answer)?;
-    if let Some(held) = held(&pool.circuit_breaker, pool.held_until.as_deref()) {
+    if let Some(held) = held(&pool.circuit_breaker, pool.held_until.as_deref(), pool.held_because.as_deref()) {
         output.say(format_args!("pool {id} is held: {held} (claude-comms pool resume {id} tries at once)"));
     }
     Ok(())
@@ -290,7 +292,7 @@ fn show_pool(output: &mut Output, pool: wire::Pool) -> Result<(), Failure> {
         .foreign("pool", &pool.pool_id)
         .add("status", output.status(&pool.status))
         .foreign("health", &pool.health)
-        .maybe("held", held(&pool.circuit_breaker, pool.held_until.as_deref()).as_deref())
+        .maybe("held", held(&pool.circuit_breaker, pool.held_until.as_deref(), pool.held_because.as_deref()).as_deref())
         .maybe("group", pool.group.as_deref())
         .foreign("executor", &pool.executor)
         .maybe("command", pool.command.map(|words| words.join(" ")).as_deref())

@@ -15,7 +15,7 @@ use crate::control::wire::{self, Request};
 /// What may be said of every task.
 #[derive(Clone, Debug, Args)]
 pub(super) struct TaskFlags {
-    /// A JSON object that the task's process finds in CLAUDE_COMMS_CONTEXT
+    /// A JSON object that the task's process finds in CLAUDE_COMMS_CONTEXT; "repo" in it is where the task runs, without --dir
     #[arg(long, value_name = "JSON", value_parser = input::object)]
     context: Option<Value>,
     /// Where the task runs; else the current directory, as for every task from the command line
@@ -50,9 +50,16 @@ pub(super) struct TaskFlags {
 impl TaskFlags {
     /// A request without prompt and destination.
     pub(super) fn request(self) -> Result<wire::TaskSubmit, Failure> {
+        let names_place =
+            self.context.as_ref().is_some_and(|context| context.get("repo").is_some_and(|it| !it.is_null()));
+        // Where the context says it the daemon looks there, and refuses what is no place.
+        let dir = match self.dir {
+            None if names_place => None,
+            dir => Some(input::directory_or_current(dir)?),
+        };
         Ok(wire::TaskSubmit {
             context: self.context,
-            dir: Some(input::directory_or_current(self.dir)?),
+            dir,
             priority: self.priority,
             timeout_seconds: self.timeout,
             lock: self.lock,

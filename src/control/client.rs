@@ -20,8 +20,12 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("no daemon is running (nobody answers at {socket}); start it with: claude-comms poll start")]
-    NoDaemon { socket: String },
+    #[error("no daemon is running (nobody answers at {socket}); start it with: claude-comms poll start{options}")]
+    NoDaemon {
+        socket: String,
+        /// Where it is looked for if not where it is by default, as words of a command line, each behind a space.
+        options: String,
+    },
     #[error("the daemon's socket {socket} cannot be used: {source}")]
     Unusable { socket: String, source: io::Error },
     #[error("the daemon took the request but did not answer in time; see what it does with: claude-comms poll logs")]
@@ -105,7 +109,7 @@ impl Client {
     pub fn connect(socket: &Path) -> Result<Client, ClientError> {
         let stream = UnixStream::connect(socket).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ClientError::NoDaemon { socket: socket.display().to_string() }
+                ClientError::NoDaemon { socket: socket.display().to_string(), options: String::new() }
             }
             _ => ClientError::Unusable { socket: socket.display().to_string(), source },
         })?;

@@ -1,10 +1,11 @@
 //! From the wire to the model: every request is checked and turned into a typed command here, once.
 
+use super::parties::{self, party};
 use super::wire::{self, Request};
 use super::{events, imports, upstreams, workflows};
 use crate::clock::{Clock, new_id};
 use crate::model::command::{
-    AddWatch, Ask, Code, Command, Destination, IntoThread, Party, Refusal, Scale, Seen, Selector, Send, Submit, Written,
+    AddWatch, Ask, Code, Command, Destination, IntoThread, Refusal, Scale, Seen, Selector, Send, Submit, Written,
 };
 use crate::model::id::{MessageId, ModuleName, PoolId, TaskId, ThreadId, is_name};
 use crate::model::limits;
@@ -40,14 +41,14 @@ pub(super) fn command(
 ) -> Result<Option<Command>, Refusal> {
     Ok(Some(match request {
         Request::PollStatus(_) => Command::Status,
-        Request::PollAdd(args) => Command::AddWatch(add_watch(args, defaults)?),
+        Request::PollAdd(args) => Command::AddWatch(add_watch(args, defaults, ids)?),
         Request::PollRemove(args) => Command::RemoveWatch { name: ids.resolve(IdKind::Watch, &args.id)? },
         Request::PollWait(args) => Command::WaitWatch {
             name: ids.resolve(IdKind::Watch, &args.id)?,
             timeout: args.timeout_seconds.map(|seconds| duration("timeout_seconds", seconds)).transpose()?,
             watched_for: None,
         },
-        Request::MessageSend(args) => Command::Send(send(args)?),
+        Request::MessageSend(args) => Command::Send(send(args, ids)?),
         Request::MessageReply(args) => Command::Reply {
             id: MessageId::from(new_id()),
             question: MessageId::from(ids.resolve(IdKind::Message, &args.id)?),
@@ -64,7 +65,7 @@ pub(super) fn command(
             directory: absolute("directory", &args.directory)?,
         },
         Request::ModuleRemove(args) => Command::RemoveModule { name: ModuleName::new(&args.name) },
-        Request::Ask(args) => Command::Ask(ask(args, defaults)?),
+        Request::Ask(args) => Command::Ask(ask(args, defaults, ids)?),
         Request::PoolCreate(args) => Command::CreatePool(pool(args, defaults, clock)?),
         Request::PoolList(_) => Command::ListPools,
         Request::PoolStatus(args) => Command::ShowPool { id: pool_id(&args.pool_id) },
@@ -154,12 +155,17 @@ impl Ids<'_> {
         if text.len() == UUID_BYTES {
             return Ok(text.to_owned());
         }
+        resolve(self.reader()?, kind, text)
+    }
+
+    /// For what only the store knows.
+    pub(super) fn reader(&mut self) -> Result<&mut dyn Reader, Refusal> {
         match self {
-            Ids::Own { slot, readers } => resolve(open(slot, *readers)?, kind, text),
-            Ids::Lent(reader) => resolve(*reader, kind, text),
+            Ids::Own { slot, readers } => open(slot, *readers),
+            Ids::Lent(reader) => Ok(*reader),
             Ids::Without { missed } => {
                 *missed = true;
-                Err(Refusal::new(Code::Internal, format!("{text:?} would have to be looked up")))
+                Err(Refusal::new(Code::Internal, "something would have to be looked up"))
             }
         }
     }
@@ -176,7 +182,7 @@ pub(super) fn resolve(reader: &mut dyn Reader, kind: IdKind, text: &str) -> Resu
     }
 }
 
-fn add_watch(args: &wire::PollAdd, defaults: &Defaults) -> Result<AddWatch, Refusal> {
+fn add_watch(args: &wire::PollAdd, defaults: &Defaults, ids: &mut Ids<'_>) -> Result<AddWatch, Refusal> {
     let timeout = match args.timeout_seconds {
         Some(seconds) => duration("timeout_seconds", seconds)?,
         None => defaults.watch_timeout,
@@ -186,32 +192,40 @@ fn add_watch(args: &wire::PollAdd, defaults: &Defaults) -> Result<AddWatch, Refu
         message_id: id("message_id", &args.message_id)?.map(MessageId::from),
         task_id: id("task_id", &args.task_id)?.map(TaskId::from),
         thread_id: id("thread_id", &args.thread_id)?.map(ThreadId::from),
-        source: id("source", &args.source)?.map(ModuleName::from),
-        target: id("target", &args.target)?.map(ModuleName::from),
+        source: watched_module("source", args.source.as_deref(), ids)?,
+        target: watched_module("target", args.target.as_deref(), ids)?,
         timeout,
         must_exist: args.must_exist,
     })
 }
 
-fn send(args: &wire::MessageSend) -> Result<Send, Refusal> {
+fn watched_module(what: &str, text: Option<&str>, ids: &mut Ids<'_>) -> Result<Option<ModuleName>, Refusal> {
+    match text {
+        None => Ok(None),
+        Some(path) if path.starts_with('/') => parties::module(what, path, ids.reader()?).map(Some),
+        Some(name) => Ok(Some(ModuleName::from(any_id(what, name)?))),
+    }
+}
+
+fn send(args: &wire::MessageSend, ids: &mut Ids<'_>) -> Result<Send, Refusal> {
     Ok(Send {
         id: MessageId::from(new_id()),
-        thread: thread(args.thread.as_deref(), args.title.clone())?,
-        from: party("from", &args.from)?,
-        to: party("to", &args.to)?,
+        thread: thread(args.thread.as_deref(), args.title.clone(), ids)?,
+        from: party("from", &args.from, ids)?,
+        to: party("to", &args.to, ids)?,
         content: content("content", &args.content)?,
         metadata: object("metadata", args.metadata.as_ref())?,
     })
 }
 
-fn ask(args: &wire::Ask, defaults: &Defaults) -> Result<Ask, Refusal> {
+fn ask(args: &wire::Ask, defaults: &Defaults, ids: &mut Ids<'_>) -> Result<Ask, Refusal> {
     Ok(Ask {
         question: MessageId::from(new_id()),
         response: MessageId::from(new_id()),
         task: TaskId::from(new_id()),
-        thread: thread(args.thread.as_deref(), None)?,
-        from: party("from", &args.from)?,
-        to: party("to", &args.to)?,
+        thread: thread(args.thread.as_deref(), None, ids)?,
+        from: party("from", &args.from, ids)?,
+        to: party("to", &args.to, ids)?,
         pool: args.pool.as_deref().map_or_else(|| defaults.pool.clone(), pool_id),
         prompt: content("prompt", &args.prompt)?,
         context: object("context", args.context.as_ref())?,
@@ -269,19 +283,13 @@ fn submit(args: &wire::TaskSubmit, defaults: &Defaults, ids: &mut Ids<'_>) -> Re
     if retries_max > limits::RETRIES_MAX {
         return Err(Refusal::bad_request(format!("retries is {retries_max}; at most {} are", limits::RETRIES_MAX)));
     }
-    let repo = args.context.as_ref().and_then(|context| context.get("repo")).and_then(Value::as_str);
-    let directory = match (&args.dir, repo) {
-        (Some(dir), _) => Some(absolute("dir", dir)?),
-        (None, Some(repo)) if Path::new(repo).is_absolute() && Path::new(repo).is_dir() => Some(repo.to_owned()),
-        (None, _) => None,
-    };
     Ok(Submit {
         id: TaskId::from(new_id()),
         to: destination(args, defaults)?,
         input: TaskInput {
             prompt: args.prompt.clone(),
             context: object("context", args.context.as_ref())?,
-            directory,
+            directory: task_directory(args)?,
             system_prompt: bounded("system_prompt", args.system_prompt.clone(), limits::JSON_BYTES_MAX)?,
         },
         priority,
@@ -290,12 +298,38 @@ fn submit(args: &wire::TaskSubmit, defaults: &Defaults, ids: &mut Ids<'_>) -> Re
             Some("") => return Err(Refusal::bad_request("key is empty; leave it out, or give it a text")),
             _ => bounded("key", args.key.clone(), limits::ID_BYTES_MAX)?,
         },
-        lock: bounded("lock", args.lock.clone(), limits::ID_BYTES_MAX)?,
+        lock: match args.lock.as_deref() {
+            Some("") => return Err(Refusal::bad_request("lock is empty; leave it out, or give it a text")),
+            _ => bounded("lock", args.lock.clone(), limits::ID_BYTES_MAX)?,
+        },
         after: after(&args.after, ids)?,
         delay: args.delay_seconds.map_or(Ok(Duration::ZERO), |seconds| duration("delay_seconds", seconds))?,
         retries_max,
         on_crash: args.on_crash.as_deref().map(on_crash).transpose()?,
     })
+}
+
+/// Where a task runs that says so: in `dir`, else in the context's `repo`. Who names a place and does not get it would have
+/// work done in another one.
+fn task_directory(args: &wire::TaskSubmit) -> Result<Option<String>, Refusal> {
+    let repo = args.context.as_ref().and_then(|context| context.get("repo")).filter(|repo| !repo.is_null());
+    match (&args.dir, repo) {
+        (Some(dir), _) => absolute("dir", dir).map(Some),
+        (None, Some(Value::String(repo))) => existing("context.repo", repo).map(Some),
+        (None, Some(other)) => {
+            Err(Refusal::bad_request(format!("context.repo is {other:.60}; it must be an absolute path")))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// A directory that is there.
+fn existing(what: &str, path: &str) -> Result<String, Refusal> {
+    let path = absolute(what, path)?;
+    if Path::new(&path).is_dir() {
+        return Ok(path);
+    }
+    Err(Refusal::bad_request(format!("{what} is {path:?}, which is no directory")))
 }
 
 fn after(given: &[String], ids: &mut Ids<'_>) -> Result<Vec<TaskId>, Refusal> {
@@ -329,7 +363,7 @@ fn pool(args: &wire::PoolCreate, defaults: &Defaults, clock: &dyn Clock) -> Resu
     Ok(PoolRow {
         group: args.group.as_deref().map(|group| name("group", group)).transpose()?,
         command: args.command.clone(),
-        directory: args.dir.as_deref().map(|dir| absolute("dir", dir)).transpose()?,
+        directory: args.dir.as_deref().map(|dir| existing("dir", dir)).transpose()?,
         environment: environment(&args.env)?,
         on_stuck: args.on_stuck.as_deref().map_or(Ok(OnStuck::default()), on_stuck)?,
         ..row
@@ -418,26 +452,13 @@ pub(super) fn pool_id(text: &str) -> PoolId {
     PoolId::new(if text == "pool_local" { "local" } else { text })
 }
 
-fn thread(id: Option<&str>, title: Option<String>) -> Result<IntoThread, Refusal> {
+fn thread(id: Option<&str>, title: Option<String>, ids: &mut Ids<'_>) -> Result<IntoThread, Refusal> {
     Ok(match id {
-        Some(id) => IntoThread::Existing(ThreadId::from(any_id("thread", id)?)),
+        Some(id) => IntoThread::Existing(ThreadId::from(ids.resolve(IdKind::Thread, &any_id("thread", id)?)?)),
         None => {
             IntoThread::New { id: ThreadId::from(new_id()), title: bounded("title", title, limits::ID_BYTES_MAX * 4)? }
         }
     })
-}
-
-/// A module's name, or an absolute directory whose base name stands for one.
-fn party(what: &str, text: &str) -> Result<Party, Refusal> {
-    if !text.contains('/') {
-        return Ok(Party::Module(ModuleName::from(any_id(what, text)?)));
-    }
-    let path = absolute(what, text)?;
-    if !Path::new(&path).is_dir() {
-        return Err(Refusal::not_found(format!("{path} is no directory")));
-    }
-    let name = Path::new(&path).file_name().map_or("/".into(), |name| name.to_string_lossy().into_owned());
-    Ok(Party::Directory { name: ModuleName::from(any_id(what, &name)?), path })
 }
 
 fn own_status(word: &str) -> Result<Status, Refusal> {

@@ -9,6 +9,7 @@ mod events;
 mod imports;
 mod intake;
 mod lines;
+mod parties;
 mod reads;
 mod replies;
 mod request;

@@ -3,12 +3,12 @@
 use super::intake::resolve;
 use super::shown;
 use super::wire::{self, Request};
-use super::{upstreams, workflows};
+use super::{parties, upstreams, workflows};
 use crate::model::command::Refusal;
-use crate::model::id::{MessageId, ModuleName, TaskId, ThreadId};
+use crate::model::id::{MessageId, TaskId, ThreadId};
 use crate::model::limits::PAGE_ROWS_MAX;
 use crate::model::message::Status;
-use crate::model::task::TaskStatus;
+use crate::model::task::{TaskResult, TaskStatus};
 use crate::model::watch::{WatchFilter, status_of_task};
 use crate::ports::{IdKind, LogStream, MessageFilter, Reader, Resolved, TaskFilter};
 use serde::Deserialize;
@@ -18,6 +18,8 @@ use serde_json::value::{RawValue, to_raw_value};
 const PAGE_ROWS: usize = 100;
 /// Changes of status that `poll.show` shows at most.
 const HISTORY_ROWS_MAX: usize = 200;
+/// More of an error is not in a list.
+const LISTED_ERROR_CHARS_MAX: usize = 200;
 /// Part of a log that is returned at once.
 const LOG_BYTES_MAX: usize = 1 << 20;
 
@@ -209,13 +211,15 @@ fn messages(args: &wire::MessageList, reader: &mut dyn Reader) -> Result<wire::M
         Some(thread) => Some(ThreadId::from(resolve(reader, IdKind::Thread, thread)?)),
         None => None,
     };
-    let page = reader.messages(&MessageFilter {
+    let filter = MessageFilter {
         thread,
-        module: args.module.as_deref().map(ModuleName::new),
+        module: args.module.as_deref().map(|text| parties::module("module", text, reader)).transpose()?,
+        target: args.target_module.as_deref().map(|text| parties::module("target_module", text, reader)).transpose()?,
         status: args.status.as_deref().map(Status::parse),
         before: args.before,
         rows_max: rows(args.limit)?,
-    })?;
+    };
+    let page = reader.messages(&filter)?;
     Ok(wire::Messages { messages: page.rows.into_iter().map(shown::message).collect(), next: page.next })
 }
 
@@ -232,8 +236,14 @@ fn tasks(args: &wire::TaskList, reader: &mut dyn Reader) -> Result<wire::Tasks, 
         before: args.before,
         rows_max: rows(args.limit)?,
     })?;
-    let tasks = page.rows.iter().map(|task| shown::task(task, None, crate::model::task::TaskResult::default()));
-    Ok(wire::Tasks { tasks: tasks.collect(), next: page.next })
+    let mut tasks = Vec::with_capacity(page.rows.len());
+    for task in &page.rows {
+        let has_error = matches!(task.status, TaskStatus::Failed | TaskStatus::Cancelled);
+        let error = if has_error { reader.task_error(task, LISTED_ERROR_CHARS_MAX)? } else { None };
+        let outcome = TaskResult { error: error.map(Into::into), ..TaskResult::default() };
+        tasks.push(shown::task(task, None, outcome));
+    }
+    Ok(wire::Tasks { tasks, next: page.next })
 }
 
 fn log(args: &wire::TaskLog, reader: &mut dyn Reader) -> Result<wire::Log, Refusal> {

@@ -93,6 +93,7 @@ pub(super) fn answer(answer: Answer) -> wire::Answer {
         response_msg_id: answer.response.to_string(),
         task_id: answer.task.to_string(),
         content: answer.content.map(|content| content.to_string()),
+        content_truncated: answer.truncated,
         error: answer.error.map(|error| error.to_string()),
         final_status: answer.status.to_string(),
     }
@@ -107,6 +108,7 @@ pub(super) fn pool(view: &PoolView) -> wire::Pool {
         health: view.health().as_str().to_owned(),
         circuit_breaker: breaker(view).as_str().to_owned(),
         held_until: time(view.hold.map(|hold| hold.until_wall)),
+        held_because: held_because(view),
         group: row.group.clone(),
         executor: row.executor.as_str().to_owned(),
         command: row.command.clone(),
@@ -136,8 +138,20 @@ pub(super) fn pool_health(view: &PoolView) -> wire::PoolHealthReport {
         workers_total: view.workers.len(),
         circuit_breaker: breaker(view).as_str().to_owned(),
         held_until: time(view.hold.map(|hold| hold.until_wall)),
+        held_because: held_because(view),
         worker_health: workers(view),
     }
+}
+
+/// More of an error is not repeated with every pool.
+const HELD_BECAUSE_CHARS_MAX: usize = 300;
+
+fn held_because(view: &PoolView) -> Option<String> {
+    let error = view.last_error.as_ref().filter(|_| view.hold.is_some())?;
+    Some(match error.char_indices().nth(HELD_BECAUSE_CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &error[..end]),
+        None => error.to_string(),
+    })
 }
 
 fn breaker(view: &PoolView) -> BreakerState {

@@ -206,6 +206,7 @@ args! {
     MessageList {
         #[serde(skip_serializing_if = "Option::is_none")] thread: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")] module: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")] target_module: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")] status: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")] limit: Option<usize>,
         #[serde(skip_serializing_if = "Option::is_none")] before: Option<i64>,
@@ -574,6 +575,9 @@ pub struct Answer {
     pub response_msg_id: String,
     pub task_id: String,
     pub content: Option<String>,
+    /// There is more of it in the log of the task.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub content_truncated: bool,
     pub error: Option<String>,
     pub final_status: String,
 }
@@ -588,6 +592,9 @@ pub struct Pool {
     pub circuit_breaker: String,
     /// While it is not closed: when one task is tried.
     pub held_until: Option<String>,
+    /// And the error of the last task that failed, since the daemon's start.
+    #[serde(default)]
+    pub held_because: Option<String>,
     pub group: Option<String>,
     pub executor: String,
     pub command: Option<Vec<String>>,
@@ -640,6 +647,8 @@ pub struct PoolHealthReport {
     pub workers_total: usize,
     pub circuit_breaker: String,
     pub held_until: Option<String>,
+    #[serde(default)]
+    pub held_because: Option<String>,
     pub worker_health: Vec<Worker>,
 }
 

@@ -1,6 +1,5 @@
 //! The doors of the daemon: the control socket, and the TCP port where there is one.
 
-use super::DEFAULT_POOL;
 use super::inbox::{DeathNotice, Inbox, Letter};
 use super::meter::Exposed;
 use super::{StartError, failed};
@@ -10,6 +9,7 @@ use crate::control::{self, About, Defaults, Server};
 use crate::feed::Feed;
 use crate::hooks::Board;
 use crate::model::id::PoolId;
+use crate::model::pool::DEFAULT_POOL;
 use crate::ports::{ReadError, Reader, Readers};
 use crate::service::{ControlSocket, Paths, open_port, token};
 use crate::store::Store;

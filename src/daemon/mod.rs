@@ -55,8 +55,6 @@ use worker::{Staff, Workplace};
 const EXIT_FAILED: u8 = 1;
 const EXIT_TRY_AGAIN: u8 = 75;
 const EXIT_CONFIGURATION: u8 = 78;
-/// The pool that exists from the first start.
-pub const DEFAULT_POOL: &str = "local";
 /// Beyond the grace of the tasks, for their reports to be written.
 const STOP_SLACK: Duration = Duration::from_secs(2);
 

@@ -87,6 +87,11 @@ pub enum Command {
         /// Answered as well when there is more of it to be seen than this.
         beyond: Option<Seen>,
     },
+    /// Answered with the first of these tasks that is final, or `timed_out`.
+    WaitAnyTask {
+        ids: Vec<TaskId>,
+        timeout: Option<Duration>,
+    },
     CancelTask {
         id: TaskId,
     },
@@ -383,6 +388,8 @@ pub struct Answer {
     pub response: MessageId,
     pub task: TaskId,
     pub content: Option<Arc<str>>,
+    /// There is more of it in the task's log.
+    pub truncated: bool,
     pub error: Option<Arc<str>>,
     pub status: Status,
 }
@@ -393,7 +400,10 @@ impl Answer {
     pub fn ended(mut self, task: &Task, outcome: &TaskResult) -> Answer {
         self.status = status_of_task(task.status);
         match self.status {
-            Status::Complete => self.content.clone_from(&outcome.result),
+            Status::Complete => {
+                self.content.clone_from(&outcome.result);
+                self.truncated = outcome.truncated;
+            }
             _ => self.error.clone_from(&outcome.error),
         }
         self
@@ -485,5 +495,14 @@ impl Refusal {
 
     pub fn not_found(message: impl Into<String>) -> Refusal {
         Refusal::new(Code::NotFound, message)
+    }
+
+    /// A directory was named whose last part is the name of a module that works elsewhere: it is not clear who is meant.
+    pub fn name_taken(name: &ModuleName, directory: &str, path: &str) -> Refusal {
+        let sentence = format!(
+            "{path} would be called {name}, which is the name of the module in {directory}; give it a name of its own: \
+             claude-comms module add NAME {path}"
+        );
+        Refusal::new(Code::Conflict, sentence)
     }
 }

@@ -6,6 +6,7 @@ use super::limits::{FAILURES_UNHEALTHY, WORKERS_PER_POOL};
 use super::queue::Queue;
 use crate::clock::{Tick, Timestamp};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +214,9 @@ impl Worker {
     }
 }
 
+/// The pool that exists from the first start, and is meant when none is named.
+pub const DEFAULT_POOL: &str = "local";
+
 /// A pool at work.
 #[derive(Debug)]
 pub struct Pool {
@@ -230,6 +234,8 @@ pub struct Pool {
     pub hold: Option<Hold>,
     /// While it drains: when what is left is cancelled; `None`: never.
     pub drained_by: Option<Tick>,
+    /// The error of the last attempt that went wrong, since the daemon's start.
+    pub last_error: Option<Arc<str>>,
 }
 
 impl Pool {
@@ -244,6 +250,7 @@ impl Pool {
             staffed: false,
             hold: None,
             drained_by: None,
+            last_error: None,
         }
     }
 
@@ -301,6 +308,7 @@ pub struct PoolView {
     pub running: usize,
     pub staffed: bool,
     pub hold: Option<Hold>,
+    pub last_error: Option<Arc<str>>,
     pub workers: Vec<WorkerView>,
 }
 
@@ -387,6 +395,7 @@ impl Pool {
             running: self.running(),
             staffed: self.staffed,
             hold: self.hold,
+            last_error: self.last_error.clone(),
             workers: workers.collect(),
         }
     }

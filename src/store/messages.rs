@@ -12,6 +12,9 @@ pub(super) const PAGE_BYTES_MAX: usize = 4 << 20;
 /// How many of the newest messages are searched for a task id in their metadata, beside all active ones.
 const RECENT_ROWS_MAX: i64 = 10_000;
 
+/// Who is not named as addressee by the metadata may be by the thread.
+const MAY_BE_FOR: &str = "CASE WHEN json_valid(m.metadata) AND json_type(m.metadata) = 'object'
+  AND json_type(m.metadata, '$.target_module') = 'text' THEN json_extract(m.metadata, '$.target_module') = ? ELSE 1 END";
 const SHOWN: &str = "m.message_id, m.thread_id, m.module, m.content, m.type, m.timestamp, m.status, m.metadata,
   t.title, t.modules, m.rowid, t.thread_id IS NULL FROM messages m LEFT JOIN threads t ON t.thread_id = m.thread_id";
 
@@ -90,26 +93,30 @@ impl Store {
         let mut values: Vec<Box<dyn ToSql>> = Vec::new();
         let mut also = |condition: &str, value: Box<dyn ToSql>| {
             values.push(value);
-            sql.push_str(&format!(" AND {condition} ?{}", values.len()));
+            sql.push_str(&format!(" AND {}", condition.replace('?', &format!("?{}", values.len()))));
         };
         if let Some(before) = filter.before {
-            also("m.rowid <", Box::new(before));
+            also("m.rowid < ?", Box::new(before));
         }
         if let Some(thread) = &filter.thread {
-            also("m.thread_id =", Box::new(thread.to_string()));
+            also("m.thread_id = ?", Box::new(thread.to_string()));
         }
         if let Some(module) = &filter.module {
-            also("m.module =", Box::new(module.to_string()));
+            also("m.module = ?", Box::new(module.to_string()));
+        }
+        if let Some(target) = &filter.target {
+            // What the thread says is looked at below.
+            also(MAY_BE_FOR, Box::new(target.to_string()));
         }
         match &filter.status {
             // Said twice, so that the index of the few that are active serves it.
             Some(status @ (Status::Pending | Status::Processing)) => {
-                also("m.status IN ('pending', 'processing') AND m.status =", Box::new(status.to_string()));
+                also("m.status IN ('pending', 'processing') AND m.status = ?", Box::new(status.to_string()));
             }
             // Both spellings are one status.
             Some(Status::Complete) => sql.push_str(" AND m.status IN ('complete', 'completed')"),
             Some(Status::Unknown) => sql.push_str(" AND m.status IS NULL"),
-            Some(status) => also("m.status =", Box::new(status.to_string())),
+            Some(status) => also("m.status = ?", Box::new(status.to_string())),
             None => {}
         }
         sql.push_str(" ORDER BY m.rowid DESC");
@@ -123,6 +130,9 @@ impl Store {
                 break;
             }
             let (message, rowid) = shown(row)?;
+            if filter.target.is_some() && message.target != filter.target {
+                continue;
+            }
             bytes += shown_bytes(&message);
             if bytes > PAGE_BYTES_MAX && !page.rows.is_empty() {
                 page.next = last;

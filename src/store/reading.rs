@@ -70,6 +70,14 @@ impl Reader for Store {
         Ok(self.read_tasks(filter)?)
     }
 
+    fn task_error(&mut self, task: &Task, chars_max: usize) -> Result<Option<String>, ReadError> {
+        let error = self.read_task_result(task.seq)?.error;
+        Ok(error.map(|error| match error.char_indices().nth(chars_max) {
+            Some((end, _)) => format!("{}...", &error[..end]),
+            None => error.to_string(),
+        }))
+    }
+
     fn workflow(&mut self, id: &WorkflowId) -> Result<Option<WorkflowDetail>, ReadError> {
         let Some(row) = self.read_workflow(id)? else { return Ok(None) };
         let tasks = self.read_tasks_of_workflow(id)?;

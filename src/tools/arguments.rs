@@ -56,6 +56,9 @@ fn check(name: &str, property: &Value, value: &mut Value, wrong: &mut Vec<String
     if !fits {
         return wrong.push(format!("{name} is {}; it must be {word}", shown(value)));
     }
+    if value == "" && property["minLength"] == 1 {
+        wrong.push(format!("{name} is empty; give a text"));
+    }
     if let Some(number) = value.as_f64() {
         wrong.extend(outside(name, property, number, ("minimum", "maximum"), "is"));
     }
@@ -114,6 +117,7 @@ mod tests {
                 "quick": {"type": "boolean"},
                 "words": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 2},
                 "context": {"type": "object"},
+                "prompt": {"type": "string", "minLength": 1},
             },
             "required": ["id"],
         });
@@ -146,6 +150,7 @@ mod tests {
             (json!({"id": "a", "words": ["x", 7]}), "words[1] is 7; it must be a text"),
             (json!({"id": "a", "words": []}), "words has a length of 0; it goes from 1 to 2"),
             (json!({"id": "a", "context": []}), "context is []; it must be an object"),
+            (json!({"id": "a", "prompt": ""}), "prompt is empty; give a text"),
         ] {
             assert_eq!(checked_of(arguments.clone()), Err(sentence.to_owned()), "{arguments}");
         }

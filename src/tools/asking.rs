@@ -1,12 +1,14 @@
 //! The tool that asks another module and waits for its answer.
 
 use super::Served;
-use super::awaited::{Awaited, Patience};
-use super::desk::{Desk, answered, refused, unexpected};
-use super::schemas::{self, module, text, text_or_null};
+use super::awaited::{Awaited, End, Patience, finished};
+use super::desk::{Desk, answered, refused, unexpected, with};
+use super::schemas::{self, flag, module, text, text_or_null};
+use super::standing::{Place, Standing};
+use super::strangers;
 use crate::control::wire::{self, Request};
 use crate::mcp::server::{Effect, Step, Tool};
-use crate::model::command::{Answer, Code, Command, Refusal, Reply, TaskView};
+use crate::model::command::{Answer, Code, Command, Refusal, Reply};
 use crate::model::id::PoolId;
 use crate::model::message::Status;
 use serde::Deserialize;
@@ -22,22 +24,27 @@ fn ask_module(timeout: Duration) -> Tool {
         schemas::timeout("Seconds to wait for the answer. The work goes on after that."),
         timeout.as_secs_f64(),
     );
+    let context = schemas::anything(
+        "For programs, as JSON in the variable CLAUDE_COMMS_CONTEXT: an agent does not see it unless its command reads that, so \
+         put facts into the prompt. It works in its module's directory, whatever stands in repo.",
+    );
     Tool {
         name: "ask_module",
         title: "Ask another module and wait for its answer",
         description: "\
 Asks another module a question: an agent is started in its directory, reads and works there, and its answer comes back as \
 `content`. The agent knows nothing of this conversation: say everything that it needs. Question and answer stay as messages of \
-a thread; give its thread_id to go on with it. Giving up the call ends the agent.",
+a thread. With thread_id the question is filed in that one; the agent is not shown what is in it: repeat what it needs. Giving up \
+the call ends the agent, except over HTTP in the legacy era of the protocol; cancel_task ends it anywhere.",
         input: schemas::arguments(
             vec![
                 ("from", module("Who asks")),
                 ("to", module("Whom")),
-                ("prompt", text("The question.")),
-                ("pool_id", text("The pool whose worker starts the agent; else the default one.")),
-                ("thread_id", text("The thread to go on with; else a new one is opened.")),
+                ("prompt", schemas::filled("The question.")),
+                ("pool_id", text("The pool whose worker starts the agent; else local.")),
+                ("thread_id", schemas::id("The thread to file it in, else a new one; its id")),
                 ("system_prompt", text("What is added to the agent's own instructions.")),
-                ("context", schemas::anything("Facts for the agent, handed on as JSON.")),
+                ("context", context),
                 ("timeout", timeout),
             ],
             &["from", "to", "prompt"],
@@ -49,10 +56,12 @@ a thread; give its thread_id to go on with it. Giving up the call ends the agent
                 ("response_msg_id", text("")),
                 ("task_id", text("")),
                 ("content", text_or_null("the answer")),
+                ("content_truncated", flag("it is cut; the task's log has more of it")),
+                ("log", text("where the rest of it is")),
                 ("error", text_or_null("")),
                 ("final_status", text("complete")),
             ],
-            &[],
+            &["content_truncated", "log"],
         )),
         effect: Effect::Adds { again: false },
         open_world: true,
@@ -97,42 +106,69 @@ fn ask(desk: &Desk, args: Ask) -> Step {
 fn asked(desk: &Desk, ask: crate::model::command::Ask, known: Value) -> Step {
     let abort = vec![Command::CancelTask { id: ask.task.clone() }];
     let (pool, timeout) = (ask.pool.clone(), ask.timeout);
+    let parties = [ask.from.clone(), ask.to.clone()];
     let desk = desk.clone();
     Step::ask_or_abort(Command::Ask(ask), abort, move |outcome| match outcome {
         Ok(Reply::Asked(answer)) => wait(&desk, answer, &pool, timeout),
         Ok(other) => refused(&unexpected(&other), known),
-        Err(refusal) => refused(&refusal, known),
+        Err(refusal) => strangers::refused(refusal, parties, known),
     })
 }
 
 fn wait(desk: &Desk, answer: Answer, pool: &PoolId, timeout: Duration) -> Step {
     let then = desk.clone();
-    Awaited::start(desk, answer.task.clone(), pool, Patience::ToEnd(timeout), move |ended| {
-        tell(&then, answer, ended, timeout)
+    Awaited::start(desk, answer.task.clone(), pool, Patience::ToEnd(timeout), move |end| {
+        tell(&then, answer, end, timeout)
     })
 }
 
-fn tell(desk: &Desk, mut answer: Answer, ended: Result<Box<TaskView>, Refusal>, timeout: Duration) -> Step {
-    match ended {
-        Ok(view) => answer = answer.ended(&view.task, &view.outcome),
-        Err(refusal) => {
-            let expired = refusal.code == Code::TimedOut;
-            answer.status = if expired { Status::Expired } else { Status::Unknown };
-            answer.error = Some(match expired {
-                true => format!("no answer within {} s; the module is still at work", timeout.as_secs_f64()).into(),
-                false => refusal.message.into(),
-            });
+fn tell(desk: &Desk, mut answer: Answer, end: End, timeout: Duration) -> Step {
+    let mut more = json!({});
+    match end {
+        End::Ended(view) | End::NotBegun(view, _) => {
+            answer = answer.ended(&view.task, &view.outcome);
+            more = match desk.value_of(Reply::Task(view)) {
+                Ok(task) => about(&task),
+                Err(refusal) => return refused(&refusal, more),
+            };
+        }
+        End::Late(standing) => {
+            answer.status = Status::Expired;
+            answer.error = Some(late(&standing, timeout).into());
+            more = standing.details.into_iter().collect();
+            more["code"] = Code::TimedOut.as_str().into();
+            more["next"] = "wait_for_message with message_id = question_msg_id, or cancel_task".into();
+        }
+        End::Refused(refusal) => {
+            answer.status = Status::Unknown;
+            more["code"] = refusal.code.as_str().into();
+            answer.error = Some(refusal.message.into());
         }
     }
     match desk.value_of(Reply::Asked(answer)) {
-        Ok(answer) if answer["success"] == true => answered(answer),
-        Ok(mut answer) => {
-            if answer["final_status"] == Status::Expired.as_str() {
-                answer["code"] = Code::TimedOut.as_str().into();
-                answer["next"] = "wait_for_message with message_id = question_msg_id, or cancel_task".into();
-            }
-            Step::failed(&answer)
-        }
+        Ok(answer) if answer["success"] == true => answered(with(answer, more)),
+        Ok(answer) => Step::failed(&with(answer, more)),
         Err(refusal) => refused(&refusal, json!({})),
     }
+}
+
+fn late(standing: &Standing, timeout: Duration) -> String {
+    let seconds = timeout.as_secs_f64();
+    match &standing.place {
+        Place::Runs(_) => format!("no answer within {seconds} s; the module is still at work"),
+        Place::Waits(pool) => {
+            format!("no answer within {seconds} s; the question still waits for a worker of pool {pool}")
+        }
+        Place::Kept(why) => format!("no answer within {seconds} s; the question waits: {why}"),
+    }
+}
+
+/// What there is to be said of the task that has answered, beside the answer: why it failed, or where the rest of it is.
+fn about(task: &Value) -> Value {
+    let keys: &[&str] = match finished(task) {
+        Ok(_) => &["log"],
+        Err(_) => &["pool_id", "status", "reason", "exit_code", "exit_signal", "log"],
+    };
+    let shown = finished(task).unwrap_or_else(|failed| failed);
+    keys.iter().filter_map(|key| Some(((*key).to_owned(), shown.get(*key)?.clone()))).collect()
 }

@@ -1,6 +1,7 @@
 //! Waiting for a task that a call has submitted: its progress told as its output grows, its end told at once.
 
 use super::desk::{Desk, unexpected};
+use super::standing::{self, Place, Standing};
 use crate::clock::Tick;
 use crate::mcp::server::{Progress, Step};
 use crate::model::command::{Code, Command, Refusal, Reply, Seen, TaskView, Written};
@@ -26,43 +27,66 @@ pub(super) enum Patience {
     ToEnd(Duration),
 }
 
-/// What follows the end of the task, or of the wait.
-type Ended = Box<dyn FnOnce(Result<Box<TaskView>, Refusal>) -> Step + Send>;
+/// What a wait has come to.
+pub(super) enum End {
+    /// The task has ended.
+    Ended(Box<TaskView>),
+    /// It was cancelled because no worker had taken it in time; this is how it stood.
+    NotBegun(Box<TaskView>, Standing),
+    /// The time is up, and it goes on from where it stands.
+    Late(Standing),
+    Refused(Refusal),
+}
+
+type Then = Box<dyn FnOnce(End) -> Step + Send>;
 
 pub(super) struct Awaited {
     desk: Desk,
     id: TaskId,
     began: Tick,
     patience: Patience,
-    /// Whether it is being cancelled because no worker took it.
-    given_up: bool,
+    /// Whether giving up ends the task.
+    is_ours: bool,
+    /// How it stood when it was cancelled because no worker had taken it.
+    given_up: Option<Standing>,
     seen: Seen,
     told_at: Tick,
-    then: Ended,
+    then: Then,
 }
 
 impl Awaited {
-    /// Waits for the end of a task.
+    /// Waits for the end of a task that the call has begun: giving up cancels it.
     pub(super) fn start(
         desk: &Desk,
         id: TaskId,
         pool: &PoolId,
         patience: Patience,
-        then: impl FnOnce(Result<Box<TaskView>, Refusal>) -> Step + Send + 'static,
+        then: impl FnOnce(End) -> Step + Send + 'static,
     ) -> Step {
+        // Many have ended before there is anything to be looked at.
+        let message = format!("task {id} was handed to pool {pool}");
+        let awaited = Awaited::new(desk, id, patience, true, Box::new(then));
+        Step::tell(Progress { done: 0.0, total: None, message: Some(message) }, move || awaited.wait())
+    }
+
+    /// Waits for the end of a task of somebody else's.
+    pub(super) fn join(
+        desk: &Desk,
+        id: TaskId,
+        patience: Patience,
+        then: impl FnOnce(End) -> Step + Send + 'static,
+    ) -> Step {
+        Awaited::new(desk, id, patience, false, Box::new(then)).look_and_wait()
+    }
+
+    fn new(desk: &Desk, id: TaskId, patience: Patience, is_ours: bool, then: Then) -> Awaited {
         let now = desk.clock.tick();
-        let message = format!("task {id} waits for a worker of pool {pool}");
-        let awaited = Awaited {
-            desk: desk.clone(),
-            id,
-            began: now,
-            patience,
-            given_up: false,
-            seen: Seen { attempt: None, written: Written::default() },
-            told_at: now,
-            then: Box::new(then),
-        };
-        Step::tell(Progress { done: 0, total: None, message: Some(message) }, move || awaited.wait())
+        let seen = Seen { attempt: None, written: Written::default() };
+        Awaited { desk: desk.clone(), id, began: now, patience, is_ours, given_up: None, seen, told_at: now, then }
+    }
+
+    fn look_and_wait(self) -> Step {
+        Step::look(move |reader| self.look(reader))
     }
 
     /// For its end, for more output unless something was told just now, and for the time at which something must be done.
@@ -84,53 +108,59 @@ impl Awaited {
     }
 
     fn abort(&self) -> Vec<Command> {
-        vec![Command::CancelTask { id: self.id.clone() }]
+        let cancel = self.is_ours.then(|| Command::CancelTask { id: self.id.clone() });
+        cancel.into_iter().collect()
     }
 
     fn heard(self, outcome: Result<Reply, Refusal>) -> Step {
         match outcome {
             Ok(Reply::Task(view)) if view.task.status.is_final() => self.ended(view),
-            Ok(Reply::Task(_)) => Step::look(move |reader| self.look(reader)),
-            Err(refusal) if refusal.code == Code::TimedOut => self.time_has_passed(refusal),
-            Ok(other) => (self.then)(Err(unexpected(&other))),
-            Err(refusal) => (self.then)(Err(refusal)),
+            Ok(Reply::Task(_)) => self.look_and_wait(),
+            Err(refusal) if refusal.code == Code::TimedOut => self.time_has_passed(),
+            Ok(other) => (self.then)(End::Refused(unexpected(&other))),
+            Err(refusal) => (self.then)(End::Refused(refusal)),
         }
     }
 
-    fn ended(self, mut view: Box<TaskView>) -> Step {
-        if let Patience::ToBegin(wait) = self.patience
-            && self.given_up
-        {
-            let error = format!("no worker was free within {} s; the task was cancelled", wait.as_secs_f64());
-            view.outcome.error = Some(error.into());
-        }
-        (self.then)(Ok(view))
+    fn ended(self, view: Box<TaskView>) -> Step {
+        (self.then)(match self.given_up {
+            Some(standing) => End::NotBegun(view, standing),
+            None => End::Ended(view),
+        })
     }
 
-    fn time_has_passed(mut self, refusal: Refusal) -> Step {
+    fn time_has_passed(mut self) -> Step {
         let now = self.desk.clock.tick();
         let is_late = self.deadline().is_some_and(|at| now >= at);
-        match self.patience {
-            Patience::ToEnd(_) if is_late => (self.then)(Err(refusal)),
-            Patience::ToBegin(_) if is_late => Step::look(move |reader| match reader.task(&self.id) {
-                Ok(Some(found)) if found.task.status == TaskStatus::Pending => self.give_up(),
-                Ok(_) => {
-                    self.patience = Patience::Endless;
-                    self.wait()
-                }
-                Err(error) => (self.then)(Err(error.into())),
-            }),
-            _ if now >= self.told_at.after(SILENCE_MAX) => Step::look(move |reader| self.look(reader)),
-            _ => self.wait(),
+        if !is_late {
+            let is_unknown = self.seen.attempt.is_none();
+            let has_been_silent = now >= self.told_at.after(SILENCE_MAX);
+            return if is_unknown || has_been_silent { self.look_and_wait() } else { self.wait() };
         }
+        Step::look(move |reader| match (task(&self.id, reader), self.patience) {
+            (Err(refusal), _) => (self.then)(End::Refused(refusal)),
+            (Ok(task), _) if task.status.is_final() => self.wait_for_end(),
+            (Ok(task), Patience::ToBegin(_)) if task.status == TaskStatus::Pending => {
+                self.standing(task, |it, standing| it.give_up(standing))
+            }
+            (Ok(_), Patience::ToBegin(_)) => {
+                self.patience = Patience::Endless;
+                self.wait()
+            }
+            (Ok(task), _) => self.standing(task, |it, standing| (it.then)(End::Late(standing))),
+        })
     }
 
-    /// There is more output than there was, or nothing was told for long.
+    /// Nothing is known of it yet, there is more output than there was, or nothing was told for long.
     fn look(mut self, reader: &mut dyn Reader) -> Step {
         let (task, written) = match output(&self.id, reader) {
             Ok(found) => found,
-            Err(refusal) => return (self.then)(Err(refusal)),
+            Err(refusal) => return (self.then)(End::Refused(refusal)),
         };
+        // Of what has ended meanwhile the end is told, and nothing else.
+        if task.status.is_final() {
+            return self.wait_for_end();
+        }
         let now = self.desk.clock.tick();
         // What is written beyond the log's own limit is not in the log; whoever waited for it would never wait.
         let has_grown = self.seen.attempt != Some(task.attempt) || written.is_beyond(self.seen.written);
@@ -138,26 +168,35 @@ impl Awaited {
         let never = Written { stdout: u64::MAX, stderr: u64::MAX };
         self.seen = Seen { attempt: Some(task.attempt), written: if is_full { never } else { written } };
         self.told_at = now;
-        let waited = self.began.until(now);
-        let message = format!(
-            "task {} {}, {} bytes of output, {} s",
-            self.id,
-            place(&task),
-            written.stdout + written.stderr,
-            waited.as_secs()
-        );
-        let done = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        self.standing(task, move |it, standing| it.tell(&standing, written))
+    }
+
+    fn standing(self, task: Task, then: impl FnOnce(Awaited, Standing) -> Step + Send + 'static) -> Step {
+        let (desk, abort) = (self.desk.clone(), self.abort());
+        standing::ask(&desk, task, abort, move |standing| then(self, standing))
+    }
+
+    fn tell(self, standing: &Standing, written: Written) -> Step {
+        let waited = self.began.until(self.told_at);
+        let place = standing.place.in_words();
+        let output = match standing.place {
+            Place::Runs(_) => format!(", {} bytes of output", written.stdout + written.stderr),
+            Place::Waits(_) | Place::Kept(_) => String::new(),
+        };
+        let message = format!("task {} {place}{output}, {} s", self.id, waited.as_secs());
+        let done = waited.as_millis() as f64;
         Step::tell(Progress { done, total: None, message: Some(message) }, move || self.wait())
     }
 
     /// No worker has taken it in time.
-    fn give_up(mut self) -> Step {
-        self.given_up = true;
-        Step::ask(Command::CancelTask { id: self.id.clone() }, move |outcome| match outcome {
+    fn give_up(mut self, standing: Standing) -> Step {
+        self.given_up = Some(standing);
+        let cancel = Command::CancelTask { id: self.id.clone() };
+        Step::ask_or_abort(cancel, self.abort(), move |outcome| match outcome {
             Ok(Reply::Task(view)) if view.task.status.is_final() => self.ended(view),
             // It has ended by itself just now.
             Err(refusal) if refusal.code == Code::Conflict => {
-                self.patience = Patience::Endless;
+                self.given_up = None;
                 self.wait_for_end()
             }
             // It had just begun, and is being ended.
@@ -171,16 +210,13 @@ impl Awaited {
     }
 }
 
-fn place(task: &Task) -> String {
-    match task.worker_id().filter(|_| task.status == TaskStatus::Running) {
-        Some(worker) => format!("runs on {worker}"),
-        None => format!("waits for a worker of pool {}", task.pool),
-    }
+fn task(id: &TaskId, reader: &mut dyn Reader) -> Result<Task, Refusal> {
+    let found = reader.task(id)?;
+    found.map(|found| found.task).ok_or_else(|| Refusal::not_found(format!("there is no task {id}")))
 }
 
 fn output(id: &TaskId, reader: &mut dyn Reader) -> Result<(Task, Written), Refusal> {
-    let found = reader.task(id)?;
-    let task = found.ok_or_else(|| Refusal::not_found(format!("there is no task {id}")))?.task;
+    let task = task(id, reader)?;
     let stdout = reader.task_log(&task, LogStream::Stdout, 0, 0)?.length;
     let stderr = reader.task_log(&task, LogStream::Stderr, 0, 0)?.length;
     Ok((task, Written { stdout, stderr }))
@@ -197,6 +233,9 @@ pub(super) fn finished(task: &Value) -> Result<Value, Value> {
         shown["success"] = true.into();
         shown["result"] = task["result"].as_str().unwrap_or_default().into();
         shown["result_truncated"] = (task["result_truncated"] == true).into();
+        if task["result_truncated"] == true {
+            shown["log"] = log(task, "").into();
+        }
         // What an agent says of itself may be anything.
         shown["usage"] = Some(&task["usage"]).filter(|usage| usage.is_object()).cloned().unwrap_or_default();
         return Ok(shown);
@@ -208,8 +247,13 @@ pub(super) fn finished(task: &Value) -> Result<Value, Value> {
     let sentence = task["error"].as_str().map(str::to_owned);
     let status = task["status"].as_str().unwrap_or_default();
     shown["error"] = json!(sentence.unwrap_or_else(|| format!("the task was {status}")));
-    if let Some(id) = task["task_id"].as_str().filter(|_| task["started_at"].is_string()) {
-        shown["log"] = format!("claude-comms task log {id} --stderr").into();
+    if task["started_at"].is_string() {
+        shown["log"] = log(task, " --stderr").into();
     }
     Err(shown)
+}
+
+/// The command that prints what a task has written. The tool that reads it is named by those that show this.
+fn log(task: &Value, stream: &str) -> String {
+    format!("claude-comms task log {}{stream}", task["task_id"].as_str().unwrap_or_default())
 }

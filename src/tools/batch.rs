@@ -1,13 +1,15 @@
-//! Several tasks of one call: submitted one after the other, waited for in their order.
+//! Several tasks of one call: submitted one after the other, waited for together, told in their order.
 
-use super::awaited::finished;
+use super::awaited::{SILENCE_MAX, finished};
 use super::desk::{Desk, answered, refusal_shown, refused, unexpected};
 use super::run::submitted;
 use super::schemas::{self, flag, text, text_or_null, whole_or_null};
+use super::standing::{self, Place};
+use crate::clock::Tick;
 use crate::control::wire;
 use crate::mcp::server::{Progress, Step};
-use crate::model::command::{Command, Refusal, Reply};
-use crate::model::id::TaskId;
+use crate::model::command::{Code, Command, Refusal, Reply};
+use crate::model::id::{PoolId, TaskId};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 
@@ -64,10 +66,15 @@ pub(super) struct Batch {
     prompts: VecDeque<String>,
     /// What they have in common.
     common: wire::TaskSubmit,
-    /// Those that are waited for, in order, or why they were not taken.
-    open: VecDeque<Result<TaskId, Refusal>>,
-    results: Vec<Value>,
+    pool: Option<PoolId>,
+    /// Those that are submitted and have not ended.
+    open: Vec<TaskId>,
+    /// What each has come to, in the order of the prompts: its task as long as it has not ended.
+    results: Vec<Result<Value, TaskId>>,
     results_bytes: usize,
+    told_at: Tick,
+    /// How often it was said that none has ended since it was said before.
+    silences: u32,
 }
 
 impl Batch {
@@ -76,58 +83,97 @@ impl Batch {
             desk: desk.clone(),
             prompts: prompts.into(),
             common,
-            open: VecDeque::new(),
+            pool: None,
+            open: Vec::new(),
             results: Vec::new(),
             results_bytes: 0,
+            told_at: desk.clock.tick(),
+            silences: 0,
         };
         batch.submit()
     }
 
     fn submit(mut self) -> Step {
-        let Some(prompt) = self.prompts.pop_front() else { return self.tell() };
+        let Some(prompt) = self.prompts.pop_front() else { return self.tell("") };
         let desk = self.desk.clone();
         let request = wire::TaskSubmit { prompt, ..self.common.clone() };
         submitted(&desk, request, self.abort(), move |outcome| {
             match outcome {
                 // What the first is refused for is what is wrong with them all.
-                Err(refusal) if self.open.is_empty() => {
+                Err(refusal) if self.results.is_empty() => {
                     return refused(&refusal, json!({"pool_id": self.common.pool_id}));
                 }
-                outcome => self.open.push_back(outcome.map(|(task, _)| task)),
+                Err(refusal) => self.results.push(Ok(refusal_shown(&refusal, json!({})))),
+                Ok((task, pool)) => {
+                    self.pool = Some(pool);
+                    self.open.push(task.clone());
+                    self.results.push(Err(task));
+                }
             }
             self.submit()
         })
     }
 
     fn abort(&self) -> Vec<Command> {
-        let tasks = self.open.iter().filter_map(|task| task.as_ref().ok());
-        tasks.map(|id| Command::CancelTask { id: id.clone() }).collect()
+        self.open.iter().map(|id| Command::CancelTask { id: id.clone() }).collect()
     }
 
-    fn tell(self) -> Step {
-        let (done, total) = (self.results.len(), self.results.len() + self.open.len());
-        let message = format!("{done} of {total} tasks have ended");
-        let progress = Progress { done: done as u64, total: Some(total as u64), message: Some(message) };
-        Step::tell(progress, move || self.wait())
+    /// How many have ended. A number that has been told grows by less than one while none does.
+    fn tell(mut self, more: &str) -> Step {
+        self.told_at = self.desk.clock.tick();
+        let (total, silences) = (self.results.len(), f64::from(self.silences));
+        let ended = total - self.open.len();
+        let message = format!("{ended} of {total} tasks have ended{more}");
+        let done = ended as f64 + silences / (silences + 1000.0);
+        let progress = Progress { done, total: Some(total as u64), message: Some(message) };
+        Step::tell(progress, move || if self.open.is_empty() { self.end() } else { self.wait() })
     }
 
-    /// For the first that is open.
-    fn wait(mut self) -> Step {
-        let abort = self.abort();
-        match self.open.pop_front() {
-            None => self.end(),
-            Some(Err(refusal)) => {
-                self.results.push(refusal_shown(&refusal, json!({})));
-                self.tell()
+    /// For whichever ends first.
+    fn wait(self) -> Step {
+        let timeout = Some(self.desk.clock.tick().until(self.told_at.after(SILENCE_MAX)));
+        let command = Command::WaitAnyTask { ids: self.open.clone(), timeout };
+        Step::ask_or_abort(command, self.abort(), move |outcome| self.heard(outcome))
+    }
+
+    fn heard(mut self, outcome: Result<Reply, Refusal>) -> Step {
+        match outcome {
+            Ok(Reply::Task(view)) => {
+                self.silences = 0;
+                let id = view.task.id.clone();
+                self.has_ended(&id, Ok(Reply::Task(view)));
+                self.tell("")
             }
-            Some(Ok(id)) => {
-                let command = Command::WaitTask { id: id.clone(), timeout: None, beyond: None };
-                Step::ask_or_abort(command, abort, move |outcome| {
-                    let result = self.result_of(&id, outcome);
-                    self.results.push(result);
-                    self.tell()
-                })
-            }
+            Err(refusal) if refusal.code == Code::TimedOut => self.speak_up(),
+            Err(refusal) => self.lose(&refusal),
+            Ok(other) => self.lose(&unexpected(&other)),
+        }
+    }
+
+    /// Nothing was told for long; it may be that the pool begins nothing.
+    fn speak_up(mut self) -> Step {
+        self.silences += 1;
+        let Some(pool) = self.pool.clone() else { return self.tell("") };
+        let (desk, abort) = (self.desk.clone(), self.abort());
+        standing::of_pool(&desk, &pool, abort, move |kept| match kept.map(|standing| standing.place) {
+            Some(Place::Kept(why)) => self.tell(&format!("; {why}")),
+            _ => self.tell(""),
+        })
+    }
+
+    /// There is nobody any more who could say how they end.
+    fn lose(mut self, refusal: &Refusal) -> Step {
+        for id in std::mem::take(&mut self.open) {
+            self.has_ended(&id, Err(refusal.clone()));
+        }
+        self.tell("")
+    }
+
+    fn has_ended(&mut self, id: &TaskId, outcome: Result<Reply, Refusal>) {
+        self.open.retain(|open| open != id);
+        let result = self.result_of(id, outcome);
+        if let Some(place) = self.results.iter_mut().find(|it| it.as_ref().is_err_and(|open| open == id)) {
+            *place = Ok(result);
         }
     }
 
@@ -151,12 +197,13 @@ impl Batch {
     }
 
     fn end(self) -> Step {
-        let failed = self.results.iter().filter(|result| result["success"] == false).count();
+        let results: Vec<Value> = self.results.into_iter().filter_map(Result::ok).collect();
+        let failed = results.iter().filter(|result| result["success"] == false).count();
         answered(json!({
             "pool_id": self.common.pool_id,
-            "results_count": self.results.len(),
+            "results_count": results.len(),
             "failed_count": failed,
-            "results": self.results,
+            "results": results,
         }))
     }
 }

@@ -104,6 +104,7 @@ fn names_directory(request: &Request) -> bool {
         Request::TaskSubmit(args) => args.context.as_ref().is_some_and(|context| context.get("repo").is_some()),
         Request::MessageSend(args) => is_path(&args.from) || is_path(&args.to),
         Request::Ask(args) => is_path(&args.from) || is_path(&args.to),
+        Request::PoolCreate(args) => args.dir.is_some(),
         _ => false,
     }
 }
@@ -120,6 +121,14 @@ pub(super) fn refusal_shown(refusal: &Refusal, known: Value) -> Value {
     shown["code"] = refusal.code.as_str().into();
     if let Some(wait) = refusal.retry_after_ms {
         shown["retry_after_ms"] = wait.into();
+    }
+    shown
+}
+
+/// An object with the members of another one added.
+pub(super) fn with(mut shown: Value, more: Value) -> Value {
+    if let (Value::Object(shown), Value::Object(more)) = (&mut shown, more) {
+        shown.extend(more);
     }
     shown
 }

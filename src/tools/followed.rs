@@ -2,6 +2,7 @@
 
 use super::awaited::finished;
 use super::desk::{Desk, unexpected};
+use super::standing;
 use crate::mcp::protocol::code;
 use crate::mcp::server::{Step, tool_failure, tool_result};
 use crate::model::command::{Code, Command, Refusal, Reply, TaskView};
@@ -14,19 +15,28 @@ use serde_json::{Value, json};
 const POLL_INTERVAL_MILLIS: u64 = 1000;
 
 /// What a call is answered with that goes on as a task.
-pub(super) fn begin(id: TaskId) -> Step {
+pub(super) fn begin(desk: &Desk, id: TaskId) -> Step {
+    let desk = desk.clone();
     Step::look(move |reader| match found(&id, reader) {
-        Ok(detail) => Step::task(shown(&detail.task)),
+        Ok(detail) => standing(&desk, detail.task, Step::task),
         Err(refusal) => error(&refusal),
     })
+}
+
+/// As a client sees it that has not ended.
+fn standing(desk: &Desk, task: Task, then: fn(Value) -> Step) -> Step {
+    standing::ask(desk, task.clone(), Vec::new(), move |standing| then(shown(&task, standing.place.in_words())))
 }
 
 /// How a task stands, and its result once it has one.
 pub(super) fn get(desk: &Desk, id: String) -> Step {
     let desk = desk.clone();
     Step::look(move |reader| {
-        let outcome = found(&TaskId::from(id), reader).and_then(|detail| with_result(&desk, detail));
-        outcome.map_or_else(|refusal| error(&refusal), Step::complete)
+        let ended = match found(&TaskId::from(id), reader) {
+            Ok(detail) if !detail.task.status.is_final() => return standing(&desk, detail.task, Step::complete),
+            found => found.and_then(|detail| with_result(&desk, detail)),
+        };
+        ended.map_or_else(|refusal| error(&refusal), Step::complete)
     })
 }
 
@@ -50,14 +60,12 @@ fn error(refusal: &Refusal) -> Step {
 }
 
 /// Tasks are kept for as long as the database is.
-fn shown(task: &Task) -> Value {
-    let (status, message) = match task.status {
-        TaskStatus::Pending => ("working", format!("waits for a worker of pool {}", task.pool)),
-        TaskStatus::Running => ("working", format!("runs on {}", task.worker_id().unwrap_or_default())),
+fn shown(task: &Task, message: String) -> Value {
+    let status = match task.status {
+        TaskStatus::Pending | TaskStatus::Running => "working",
         // A tool that failed has answered all the same; its result says so.
-        TaskStatus::Completed => ("completed", "completed".to_owned()),
-        TaskStatus::Failed => ("completed", "failed".to_owned()),
-        TaskStatus::Cancelled => ("cancelled", "cancelled".to_owned()),
+        TaskStatus::Completed | TaskStatus::Failed => "completed",
+        TaskStatus::Cancelled => "cancelled",
     };
     let updated = task.completed_at.or(task.started_at).unwrap_or(task.created_at);
     json!({
@@ -72,7 +80,7 @@ fn shown(task: &Task) -> Value {
 }
 
 fn with_result(desk: &Desk, detail: TaskDetail) -> Result<Value, Refusal> {
-    let mut answer = shown(&detail.task);
+    let mut answer = shown(&detail.task, detail.task.status.as_str().to_owned());
     if matches!(detail.task.status, TaskStatus::Completed | TaskStatus::Failed) {
         let view = TaskView { task: detail.task, outcome: detail.outcome };
         let task = desk.value_of(Reply::Task(Box::new(view)))?;

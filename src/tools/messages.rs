@@ -4,12 +4,13 @@ use super::Served;
 use super::awaited::SILENCE_MAX;
 use super::desk::{Desk, answered, counted, named, passed_on, refused};
 use super::schemas::{self, list, module, text, whole};
+use super::strangers;
 use crate::clock::Tick;
 use crate::control::wire::{self, Request};
 use crate::mcp::server::{Effect, Progress, Step, Tool};
 use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::model::limits;
-use crate::ports::Reader;
+use crate::ports::{IdKind, Reader, Resolved};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -46,8 +47,8 @@ answer now: ask_module.",
             vec![
                 ("from", module("Who sends it")),
                 ("to", module("Whom it is for")),
-                ("content", text("What it says.")),
-                ("thread_id", text("The thread to go on with; else a new one is opened.")),
+                ("content", schemas::filled("What it says.")),
+                ("thread_id", schemas::id("The thread to go on with, else a new one is opened: its id")),
                 ("title", text("Of the new thread.")),
                 ("metadata", schemas::anything("Facts for programs, kept with the message.")),
             ],
@@ -80,8 +81,18 @@ fn send(desk: &Desk, args: Send) -> Step {
         title: args.title,
         metadata: args.metadata,
     });
-    desk.request(request, move |outcome| match outcome {
-        Ok(sent) => passed_on(&sent),
+    let desk = desk.clone();
+    desk.clone().command(request, move |command| match command {
+        Ok(command) => {
+            let parties = match &command {
+                Command::Send(send) => vec![send.from.clone(), send.to.clone()],
+                _ => Vec::new(),
+            };
+            Step::ask(command, move |outcome| match outcome.and_then(|reply| desk.translator.shown(reply)) {
+                Ok(sent) => passed_on(&sent),
+                Err(refusal) => strangers::refused(refusal, parties, known),
+            })
+        }
         Err(refusal) => refused(&refusal, known),
     })
 }
@@ -94,7 +105,7 @@ fn reply_to_message() -> Tool {
 Answers a message that was sent to you: adds the answer to its thread and completes it, so that whoever waits for it hears. Use it \
 for messages of list_messages whose status is pending.",
         input: schemas::arguments(
-            vec![("message_id", schemas::message_id()), ("content", text("The answer."))],
+            vec![("message_id", schemas::message_id()), ("content", schemas::filled("The answer."))],
             &["message_id", "content"],
         ),
         output: Some(sent()),
@@ -150,12 +161,13 @@ fn list_messages() -> Tool {
         name: "list_messages",
         title: "List messages",
         description: "\
-The newest messages with their contents, newest first. For what was sent to you and waits for an answer: status pending, and look \
-at target_module. `module` is the author's. Go on with `before`.",
+The newest messages with their contents, newest first. For what was sent to you and waits for an answer: target_module yourself, and \
+status pending; a question of ask_module, which has a task_id in its metadata, is answered by that task. Go on with `before`.",
         input: schemas::arguments(
             vec![
-                ("thread_id", text("Only those of this thread.")),
-                ("module", text("Only those written by this module.")),
+                ("thread_id", schemas::id("Only those of this thread: its id")),
+                ("module", module("Only those that it wrote")),
+                ("target_module", module("Only those that are for it")),
                 ("status", text("Only those that are so: pending, processing, complete, failed, or a word of others.")),
                 (
                     "limit",
@@ -183,6 +195,7 @@ at target_module. `module` is the author's. Go on with `before`.",
 struct List {
     thread_id: Option<String>,
     module: Option<String>,
+    target_module: Option<String>,
     status: Option<String>,
     limit: Option<usize>,
     before: Option<i64>,
@@ -192,6 +205,7 @@ fn all(desk: &Desk, args: List) -> Step {
     let request = Request::MessageList(wire::MessageList {
         thread: args.thread_id,
         module: args.module,
+        target_module: args.target_module,
         status: args.status,
         limit: Some(args.limit.unwrap_or(LISTED)),
         before: args.before,
@@ -224,7 +238,8 @@ look with get_message.",
             ],
             &[],
         )),
-        effect: Effect::Adds { again: true },
+        // The daemon watches the message meanwhile, which nobody else gets to feel.
+        effect: Effect::Reads,
         open_world: false,
         waits: true,
     }
@@ -239,17 +254,30 @@ struct Wait {
 fn wait(desk: &Desk, args: Wait) -> Step {
     let known = json!({"message_id": args.message_id});
     let patience = args.timeout.unwrap_or(desk.translator.defaults().ask_timeout.as_secs_f64());
-    let request = Request::PollWait(wire::Wait { id: args.message_id, timeout_seconds: Some(patience) });
-    let then = desk.clone();
-    desk.command(request, move |command| match command {
-        Ok(Command::WaitWatch { name, timeout, .. }) => {
-            let began = then.clock.tick();
-            let until = began.after(timeout.unwrap_or_default());
-            Waiting { desk: then, name, began, until }.wait()
-        }
-        Ok(other) => refused(&Refusal::new(Code::Internal, format!("{other:.40?} is no wait")), known),
-        Err(refusal) => refused(&refusal, known),
+    let desk = desk.clone();
+    Step::look(move |reader| {
+        let name = match resolved(&args.message_id, reader) {
+            Ok(name) => name,
+            Err(refusal) => return refused(&refusal, known),
+        };
+        let began = desk.clock.tick();
+        // The schema's bounds are those of a duration.
+        let until = began.after(Duration::try_from_secs_f64(patience).unwrap_or_default());
+        Waiting { desk, name, began, until }.wait()
     })
+}
+
+/// What can be waited for on the control socket may be a task too; a task has a tool of its own.
+fn resolved(text: &str, reader: &mut dyn Reader) -> Result<String, Refusal> {
+    match reader.resolve(IdKind::Message, text)? {
+        Resolved::One(id) => Ok(id),
+        Resolved::None => {
+            Err(Refusal::not_found(format!("there is no message {text}; a task is waited for with wait_for_task")))
+        }
+        Resolved::Many(some) => {
+            Err(Refusal::not_found(format!("{text:?} could be any of {}; give more of it", some.join(", "))))
+        }
+    }
 }
 
 /// For a message to be final.
@@ -280,7 +308,7 @@ impl Waiting {
         }
         let waited = self.began.until(now);
         let message = format!("message {} is not final yet, {} s", self.name, waited.as_secs());
-        let done = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        let done = waited.as_millis() as f64;
         Step::tell(Progress { done, total: None, message: Some(message) }, move || self.wait())
     }
 

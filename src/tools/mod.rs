@@ -14,6 +14,8 @@ mod prompts;
 mod resources;
 mod run;
 mod schemas;
+mod standing;
+mod strangers;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -38,12 +40,21 @@ const CARD: Card = Card {
 Dependable messages and tasks between AI coding agents on this machine. Nothing that was accepted is lost when a process dies.
 
 To ask another module (an agent at work in another repository) a question and get its answer: list_modules, then ask_module.
-To leave a message without waiting: send_message; its recipient reads list_messages and answers with reply_to_message.
+`from` is yourself: the absolute path of the directory that you work in, unless it has a name in list_modules.
+To leave a message without waiting: send_message; its recipient reads list_messages with target_module and answers with
+reply_to_message; wait_for_message waits for that.
 To have work done by a worker: execute_on_pool for one prompt, execute_batch_on_pool for several that do not depend on each
-other, submit_task to go on meanwhile and look with get_task. Each pool has exactly three workers; list_pools shows them.
+other, submit_task to go on meanwhile and wait_for_task to wait after all. Each pool has exactly three workers; list_pools shows
+them.
 
 A call that fails says why in `error`, and what it is about in task_id, pool_id or message_id; with retry_after_ms it is worth
 trying again.",
+    instructions_reading: "\
+What AI coding agents on this machine ask of each other and have done, to be looked at: list_messages and list_modules,
+list_pools and check_pool_health, list_tasks, get_task and get_task_log. wait_for_message and wait_for_task wait for what is under
+way. Nothing can be sent or begun from here.
+
+A call that fails says why in `error`; with retry_after_ms it is worth trying again.",
 };
 
 /// Everything that is offered.
@@ -98,7 +109,7 @@ impl Toolbox {
         let all = [
             pools::tools(),
             run::tools(&desk),
-            tasks::tools(),
+            tasks::tools(&desk),
             messages::tools(&desk),
             asking::tools(&desk),
             modules::tools(),

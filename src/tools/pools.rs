@@ -27,8 +27,7 @@ fn create_pool() -> Tool {
         name: "create_pool",
         title: "Create a pool of three workers",
         description: "\
-Creates a pool with exactly three workers and starts it. Only needed when no pool of list_pools does: one exists from the \
-start. Give `dir`, or `context.repo` with each task: a command needs a directory to run in. Afterwards: execute_on_pool with the \
+Creates a pool with exactly three workers and starts it. Only needed when none of the pools that list_pools shows will do. Give `dir`, or `context.repo` with each task: a command needs a directory to run in. Afterwards: execute_on_pool with the \
 pool_id of the answer. The pool stays, over restarts too, until delete_pool.",
         input: schemas::arguments(
             vec![
@@ -39,12 +38,15 @@ pool_id of the answer. The pool stays, over restarts too, until delete_pool.",
                 (
                     "executor",
                     schemas::default(
-                        word("command runs a program; echo answers with the prompt, for trials.", &executors),
+                        word(
+                            "command runs a program; echo is only for trials: it never does work, and answers with the prompt.",
+                            &executors,
+                        ),
                         "command",
                     ),
                 ),
                 ("command", list("The program and its arguments; else the configured one, an agent.", text(""))),
-                ("dir", text("An absolute path: where tasks run that name no directory.")),
+                ("dir", text("An absolute path of a directory: where tasks run that name none.")),
                 ("group", text("A name that several pools share, to route among.")),
                 ("queue_max", schemas::range("Tasks that may wait.", 1, 1_000_000)),
                 ("timeout", schemas::timeout("Seconds that a task may run which names no timeout.")),
@@ -160,7 +162,8 @@ fn check_pool_health() -> Tool {
         title: "Check the health of pools",
         description: "\
 Whether the workers of a pool, or without pool_id of all pools, are well. A worker is unhealthy after three failures in a row, \
-when its task has written nothing for long, or when it is gone. Look here when tasks fail or do not begin.",
+when its task has written nothing for long, or when it is gone. Look here when tasks fail or do not begin: a pool whose command \
+fails is held until held_until, and held_because says why.",
         input: schemas::arguments(vec![("pool_id", schemas::pool_id())], &[]),
         output: Some(schemas::answer(vec![("health", schemas::health())], &[])),
         effect: Effect::Reads,
@@ -188,7 +191,8 @@ fn delete_pool() -> Tool {
         title: "Delete a pool",
         description: "\
 Ends a pool and its workers; answers once it has ended. What it has not done after `timeout` seconds is cancelled: running \
-processes are ended. Results of its tasks stay readable with get_task.",
+processes are ended. Results of its tasks stay readable with get_task. Without the pool local, ask_module and submit_task have no pool \
+unless pool_id names one.",
         input: schemas::arguments(
             vec![
                 ("pool_id", schemas::pool_id()),
@@ -227,7 +231,7 @@ fn get_pool_manager_status() -> Tool {
     Tool {
         name: "get_pool_manager_status",
         title: "Show the state of all pools together",
-        description: "Whether pools are served at all, how many there are and how many of them are well.",
+        description: "Whether pools are served at all, how many there are and how many of them are well. For why one is not: check_pool_health.",
         input: schemas::arguments(Vec::new(), &[]),
         output: Some(schemas::answer(vec![("manager_running", flag("")), ("health", schemas::all_health())], &[])),
         effect: Effect::Reads,

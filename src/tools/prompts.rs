@@ -9,6 +9,7 @@ pub(super) const PROMPTS: [Prompt; 2] = [
         name: "ask_another_module",
         title: "Ask another module",
         description: "Has a question answered by the agent of another module, and works on with the answer.",
+        tool: Some("ask_module"),
         arguments: &[
             Argument {
                 name: "module",
@@ -22,6 +23,7 @@ pub(super) const PROMPTS: [Prompt; 2] = [
         name: "share_out_work",
         title: "Share work out among the workers of a pool",
         description: "Splits work into parts that do not depend on each other and has a pool do them at the same time.",
+        tool: Some("execute_batch_on_pool"),
         arguments: &[
             Argument { name: "work", description: "What is to be done.", required: true },
             Argument { name: "pool_id", description: "Which pool; else whichever suits.", required: false },

@@ -14,13 +14,15 @@ const THREADS_LISTED: usize = 50;
 /// The newest messages of a thread that is read.
 const MESSAGES_READ: usize = 100;
 const ADDRESS_BYTES_MAX: usize = 1024;
+/// A whole id as they are given here.
+const ID_BYTES: usize = 36;
 
 pub(super) const TEMPLATES: [Template; 3] = [
     Template {
         uri: "comms://messages/{id}",
         name: "message",
         title: "A message",
-        description: "A message with its content and status. A subscriber is told when either changes.",
+        description: "A message with its content and status.",
         mime_type: JSON,
     },
     Template {
@@ -34,7 +36,7 @@ pub(super) const TEMPLATES: [Template; 3] = [
         uri: "comms://pools/{id}",
         name: "pool",
         title: "A pool",
-        description: "A pool with its queue, its numbers and its workers. A subscriber is told when something happens in it.",
+        description: "A pool with its queue, its numbers and its workers.",
         mime_type: JSON,
     },
 ];
@@ -63,13 +65,20 @@ impl Named {
     }
 }
 
-/// The channel on which there is an event when it has changed.
+/// The channel on which there is an event when it has changed. Nothing is ever told of what only looks like a part of an id:
+/// it has none, so that nobody waits for it.
 pub(super) fn channel(uri: &str) -> Option<String> {
     match Named::of(uri)? {
+        Named::Message(id) if is_part_of_id(&id) => None,
         Named::Message(id) => Some(format!("message:{id}")),
         Named::Pool(id) => Some(format!("pool:{id}")),
         Named::Thread(_) => None,
     }
+}
+
+/// Whether it is the beginning or the end of an id as they are given here. Other programs may have ids of any kind.
+fn is_part_of_id(id: &str) -> bool {
+    id.len() < ID_BYTES && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
 /// All pools, and the newest threads.
@@ -205,5 +214,8 @@ mod tests {
         assert_eq!(channel("comms://pools/local").as_deref(), Some("pool:local"));
         assert_eq!(channel("comms://messages/m").as_deref(), Some("message:m"));
         assert_eq!(channel("comms://threads/t"), None);
+        assert_eq!(channel("comms://messages/0199a2b4"), None);
+        let whole = "0199a2b4-7c1d-7e2f-8a3b-4c5d6e7f8091";
+        assert_eq!(channel(&format!("comms://messages/{whole}")), Some(format!("message:{whole}")));
     }
 }

@@ -1,14 +1,15 @@
 //! Tools that have a pool do something and wait for it.
 
 use super::Served;
-use super::awaited::{Awaited, Patience, finished};
+use super::awaited::{Awaited, End, Patience, finished};
 use super::batch::{self, Batch};
-use super::desk::{Desk, refused, unexpected};
+use super::desk::{Desk, refused, unexpected, with};
 use super::followed;
 use super::schemas::{self, list, text, whole, word};
+use super::standing::{Place, Standing};
 use crate::control::wire::{self, Request};
 use crate::mcp::server::{Effect, Step, Tool};
-use crate::model::command::{Command, Refusal, Reply, TaskView};
+use crate::model::command::{Code, Command, Refusal, Reply};
 use crate::model::id::{PoolId, TaskId};
 use crate::model::limits;
 use crate::model::routing::Strategy;
@@ -40,18 +41,19 @@ fn execute_on_pool(timeout: Duration) -> Tool {
         description: "\
 Gives a prompt to a worker of a pool and waits for its result. The worker is an agent or program that knows nothing of this \
 conversation: say everything that it needs, and where to work in context.repo. While it runs its progress is told. When it fails, \
-`error` says why and `log` where its output is; giving up the call ends its process. For several prompts that do not depend on \
-each other: execute_batch_on_pool. To go on meanwhile: submit_task.",
+`error` says why, and get_task_log what it has written. Giving up the call ends its process, except over HTTP in the legacy era of \
+the protocol; cancel_task ends it anywhere. For several prompts that do not depend on each other: execute_batch_on_pool. To go on \
+meanwhile: submit_task.",
         input: schemas::arguments(
             vec![
                 ("pool_id", schemas::pool_id()),
-                ("prompt", text("What the worker is to do, all of it.")),
+                ("prompt", schemas::filled("What the worker is to do, all of it.")),
                 ("context", schemas::context()),
                 ("timeout", timeout_argument(timeout)),
             ],
             &["pool_id", "prompt"],
         ),
-        output: Some(schemas::answer(schemas::outcome(), &[])),
+        output: Some(schemas::answer(schemas::outcome(), &["log"])),
         effect: Effect::Adds { again: false },
         open_world: true,
         waits: true,
@@ -79,10 +81,10 @@ fn execute(desk: &Desk, args: Execute, as_task: bool) -> Step {
     let then = desk.clone();
     submitted(desk, submit, Vec::new(), move |outcome| match outcome {
         Err(refusal) => refused(&refusal, known),
-        Ok((task, _)) if as_task => followed::begin(task),
+        Ok((task, _)) if as_task => followed::begin(&then, task),
         Ok((task, pool)) => {
             let desk = then.clone();
-            Awaited::start(&then, task, &pool, patience, move |ended| tell(&desk, ended, known, json!({})))
+            Awaited::start(&then, task, &pool, patience, move |end| tell(&desk, end, patience, known, json!({})))
         }
     })
 }
@@ -96,10 +98,11 @@ fn route_to_pool(timeout: Duration) -> Tool {
         title: "Have whichever pool suits work on a prompt",
         description: "\
 As execute_on_pool, but the pool is chosen: the one with the least to do unless `selector` says otherwise. The answer names it. \
-Use it when any pool will do.",
+Use it when any pool will do: pools may run different programs, and `group` keeps to some of them. Pools that only echo are left \
+out unless the group is theirs, and so is, without context.repo, every pool that has no directory.",
         input: schemas::arguments(
             vec![
-                ("prompt", text("What the worker is to do, all of it.")),
+                ("prompt", schemas::filled("What the worker is to do, all of it.")),
                 ("context", schemas::context()),
                 ("selector", schemas::default(selector, Strategy::LeastLoaded.as_str())),
                 ("group", text("Only pools of this group.")),
@@ -107,7 +110,7 @@ Use it when any pool will do.",
             ],
             &["prompt"],
         ),
-        output: Some(schemas::answer(outcome, &[])),
+        output: Some(schemas::answer(outcome, &["log"])),
         effect: Effect::Adds { again: false },
         open_world: true,
         waits: true,
@@ -141,7 +144,7 @@ fn route(desk: &Desk, args: Route) -> Step {
         Ok((task, pool)) => {
             let desk = then.clone();
             let strategy = known.clone();
-            Awaited::start(&then, task, &pool, patience, move |ended| tell(&desk, ended, known, strategy))
+            Awaited::start(&then, task, &pool, patience, move |end| tell(&desk, end, patience, known, strategy))
         }
     })
 }
@@ -177,26 +180,49 @@ fn patience(timeout: Option<f64>) -> Patience {
 }
 
 /// What has come of a task, with what else the tool has to say of it.
-fn tell(desk: &Desk, ended: Result<Box<TaskView>, Refusal>, known: Value, more: Value) -> Step {
-    let shown = ended.and_then(|view| desk.value_of(Reply::Task(view)));
+pub(super) fn tell(desk: &Desk, end: End, patience: Patience, known: Value, more: Value) -> Step {
+    let (shown, standing) = match end {
+        End::Ended(view) => (desk.value_of(Reply::Task(view)), None),
+        End::NotBegun(view, standing) => (desk.value_of(Reply::Task(view)), Some(standing)),
+        End::Late(standing) => return late(&standing, with(known, more)),
+        End::Refused(refusal) => (Err(refusal), None),
+    };
     match shown.map(|task| finished(&task)) {
         Err(refusal) => refused(&refusal, known),
         Ok(Ok(answer)) => Step::answered(&with(answer, more)),
-        Ok(Err(details)) => Step::failed(&with(details, more)),
+        Ok(Err(mut details)) => {
+            if let Some(standing) = standing {
+                details["error"] = not_begun(&standing, patience).into();
+                details = with(details, standing.details.into_iter().collect());
+            }
+            Step::failed(&with(details, more))
+        }
     }
 }
 
-fn with(mut shown: Value, more: Value) -> Value {
-    if let (Value::Object(shown), Value::Object(more)) = (&mut shown, more) {
-        shown.extend(more);
+/// The time is up for whoever waited, and the task goes on.
+fn late(standing: &Standing, known: Value) -> Step {
+    let task = known["task_id"].as_str().unwrap_or_default();
+    let sentence = format!("the time is up; task {task} {}", standing.place.in_words());
+    let details: Value = standing.details.iter().cloned().collect();
+    refused(&Refusal::new(Code::TimedOut, sentence), with(known, details))
+}
+
+fn not_begun(standing: &Standing, patience: Patience) -> String {
+    let seconds = match patience {
+        Patience::ToBegin(wait) | Patience::ToEnd(wait) => wait.as_secs_f64(),
+        Patience::Endless => 0.0,
+    };
+    match &standing.place {
+        Place::Kept(why) => format!("{why}; the task was not begun within {seconds} s, and was cancelled"),
+        Place::Waits(_) | Place::Runs(_) => format!("no worker was free within {seconds} s; the task was cancelled"),
     }
-    shown
 }
 
 fn execute_batch_on_pool(timeout: Duration) -> Tool {
     let prompts = json!({
         "type": "array",
-        "items": {"type": "string"},
+        "items": {"type": "string", "minLength": 1},
         "minItems": 1,
         "maxItems": limits::BATCH_PROMPTS_MAX,
         "description": "One for each task; each says everything that its worker needs.",
@@ -212,7 +238,7 @@ fn execute_batch_on_pool(timeout: Duration) -> Tool {
         description: "\
 Gives several prompts to a pool, whose three workers work on them at the same time, and waits for all. The results come in the \
 order of the prompts, each with its own `success`: look at each, for one may fail while others succeed; failed_count says how \
-many did. Giving up the call cancels what has not ended. A long result is left out and marked; get_task has it.",
+many did. Giving up the call cancels what has not ended, as with execute_on_pool. A long result is left out and marked; get_task has it.",
         input: schemas::arguments(
             vec![
                 ("pool_id", schemas::pool_id()),

@@ -3,6 +3,7 @@
 use crate::model::limits;
 use serde_json::{Map, Value, json};
 
+const ROWID_MAX: u64 = 1 << 53;
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// Of a tool's arguments: there are no others.
@@ -48,6 +49,11 @@ fn or_null(schema: Value, about: &str) -> Value {
 
 pub(super) fn text(about: &str) -> Value {
     described(json!({"type": "string"}), about)
+}
+
+/// One that is not empty.
+pub(super) fn filled(about: &str) -> Value {
+    described(json!({"type": "string", "minLength": 1}), about)
 }
 
 pub(super) fn text_or_null(about: &str) -> Value {
@@ -106,11 +112,18 @@ pub(super) fn pool_id() -> Value {
 }
 
 pub(super) fn task_id() -> Value {
-    text("The task's id, whole or as much of its beginning or end as is unique.")
+    id("The task's id")
 }
 
 pub(super) fn message_id() -> Value {
-    text("The message's id, whole or as much of its beginning or end as is unique.")
+    id("The message's id")
+}
+
+/// An id, or a part of it.
+pub(super) fn id(about: &str) -> Value {
+    text(&format!(
+        "{about}, whole, or its beginning, or four or more characters of its end, as long as that is unique."
+    ))
 }
 
 pub(super) fn module(about: &str) -> Value {
@@ -119,8 +132,9 @@ pub(super) fn module(about: &str) -> Value {
 
 pub(super) fn context() -> Value {
     anything(
-        "Facts for the worker, handed on as JSON. `repo`, an absolute path to a directory on this machine, is where the work \
-         is done; without it the pool's own directory.",
+        "`repo`, an absolute path to a directory on this machine, is where the work is done; without it the pool's own \
+         directory. Whatever else is in it is for programs, as JSON in the variable CLAUDE_COMMS_CONTEXT: an agent does not see \
+         it unless its command reads that, so put facts into the prompt.",
     )
 }
 
@@ -134,7 +148,8 @@ pub(super) fn seconds(about: &str, least: f64, most: f64) -> Value {
 }
 
 pub(super) fn before() -> Value {
-    whole("To go on with a list: `next` of the answer before.")
+    // No list is longer than a number that every program can write.
+    range("To go on with a list: `next` of the answer before.", 0, ROWID_MAX)
 }
 
 pub(super) fn next() -> Value {
@@ -172,6 +187,7 @@ pub(super) fn pool() -> Value {
             ("health", text("healthy, degraded or not_running")),
             ("circuit_breaker", text("CLOSED, OPEN or HALF_OPEN")),
             ("held_until", text_or_null("while its circuit breaker is not closed: when one task is tried")),
+            ("held_because", text_or_null("the error of its last task that failed")),
             ("group", text_or_null("")),
             ("executor", text("command or echo")),
             ("command", or_null(list("", text("")), "")),
@@ -204,7 +220,8 @@ fn pool_health() -> Value {
             ("workers_healthy", whole("")),
             ("workers_total", whole("")),
             ("circuit_breaker", text("CLOSED, OPEN or HALF_OPEN")),
-            ("held_until", text_or_null("")),
+            ("held_until", text_or_null("nothing is begun before: its command fails")),
+            ("held_because", text_or_null("the error of its last task that failed")),
             ("worker_health", list("", worker())),
         ],
         &[],
@@ -236,6 +253,7 @@ pub(super) fn outcome() -> Vec<(&'static str, Value)> {
         ("task_id", text("")),
         ("result", text("what the worker answered")),
         ("result_truncated", flag("whether the result is cut; the task's log has more of it")),
+        ("log", text("where the rest of the result is")),
         ("exit_code", whole_or_null("of its process")),
         ("attempt", whole("")),
         ("duration_seconds", number_or_null("")),
@@ -280,7 +298,7 @@ pub(super) fn task() -> Value {
             ("completed_at", text_or_null("")),
             ("duration_seconds", number_or_null("")),
         ],
-        &["prompt", "context", "dir", "result_truncated", "workflow_id", "step", "after"],
+        &["prompt", "context", "dir", "result", "result_truncated", "workflow_id", "step", "after"],
     )
 }
 

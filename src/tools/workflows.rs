@@ -18,10 +18,7 @@ fn get_workflow_status() -> Tool {
         title: "Show a workflow",
         description: "\
 How a workflow stands that was started with `claude-comms workflow run`: its stages and its tasks. A task's result: get_task.",
-        input: schemas::arguments(
-            vec![("workflow_id", text("Its id, whole or as much of its beginning or end as is unique."))],
-            &["workflow_id"],
-        ),
+        input: schemas::arguments(vec![("workflow_id", schemas::id("Its id"))], &["workflow_id"]),
         output: Some(schemas::answer(vec![("workflow_id", text("")), ("workflow", workflow())], &[])),
         effect: Effect::Reads,
         open_world: false,

@@ -155,12 +155,14 @@ fn a_wait_ends_in_time_while_nothing_can_be_written() {
 #[test]
 fn a_daemon_that_cannot_write_is_calm_and_stops_at_once() {
     let mut daemon = Daemon::start();
+    daemon.run(&["module", "add", "here", "."]).good();
+    let send = ["message", "send", "--from", "here", "--to", "here", "x"];
     for _ in 0..3 {
-        daemon.run(&["message", "send", "--to", ".", "x"]).good();
+        daemon.run(&send).good();
     }
     let (database, aside) = (daemon.database(), daemon.database().with_extension("aside"));
     fs::rename(&database, &aside).unwrap();
-    daemon.run(&["message", "send", "--to", ".", "x"]).bad(75);
+    daemon.run(&send).bad(75);
     let spent = daemon.cpu_ticks();
     assert!(!ends_within(daemon.pid(), Duration::from_secs(1)));
     assert!(daemon.cpu_ticks() - spent < 20, "{} ticks in a second", daemon.cpu_ticks() - spent);

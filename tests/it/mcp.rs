@@ -262,6 +262,8 @@ fn without_a_daemon_there_is_a_sentence_and_no_output() {
     let Ran { code, stdout: out, stderr: err } = daemon.run_with_input(&["mcp"], b"{}\n");
     assert_eq!((code, out.as_str()), (3, ""), "{err}");
     assert!(err.contains("poll start"), "{err}");
+    let Ran { stderr: err, .. } = daemon.run_with_input(&["mcp", "--socket", "/no/where"], b"{}\n");
+    assert!(err.contains("poll start") && err.contains(" --socket /no/where"), "{err}");
 }
 
 #[test]
@@ -275,7 +277,8 @@ fn a_daemon_that_goes_is_told_and_one_that_comes_back_is_found() {
     daemon.kill9();
     let lost = agent.next();
     assert_eq!(lost["id"], id);
-    assert!(lost["error"]["message"].as_str().unwrap().contains("gone"), "{lost}");
+    let said = lost["error"]["message"].as_str().unwrap();
+    assert!(said.contains("gone") && said.contains("on_crash") && said.contains("poll start"), "{said}");
     let id = agent.ask("tools/call", &json!({"name": "list_pools"}));
     let refused = agent.next();
     assert_eq!(refused["id"], id);
@@ -359,6 +362,13 @@ fn a_token_for_reading_reads() {
     let refused = call("create_pool", json!({"pool_id": "p"}));
     assert!(refused["error"]["message"].as_str().unwrap().contains("full"), "{refused}");
     assert_eq!(daemon.status()["pools"], 1);
+    let id = daemon.run(&["message", "send", "--to", ".", "x"]).good().trim().to_owned();
+    daemon.run(&["message", "reply", &id, "y"]).good();
+    let wait = request("tools/call", json!({"name": "wait_for_message", "arguments": {"message_id": id}}));
+    let waited = events(&post(&address, &reading, &wait.to_string())).pop().unwrap();
+    assert_eq!(waited["result"]["structuredContent"]["reply"]["content"], "y", "{waited}");
+    let listed = body(&post(&address, &reading, &request("prompts/list", json!({})).to_string()));
+    assert_eq!(listed["result"]["prompts"], json!([]));
 }
 
 #[test]

@@ -98,6 +98,8 @@ impl Scene {
             call("delete_pool", json!({"pool_id": caller, "timeout": 5.0}), "/deleted", true),
             call("submit_task", json!({"pool_id": "echo", "prompt": "x", "priority": 3}), "/status", "pending"),
             call("get_task", json!({"task_id": done}), "/task/status", "completed"),
+            call("wait_for_task", json!({"task_id": done}), "/result", "x"),
+            call("get_task_log", json!({"task_id": done}), "/next", 0),
             call("list_tasks", json!({"pool_id": "echo", "limit": 1}), "/tasks_count", 1),
             call("cancel_task", json!({"task_id": waiting}), "/task_id", waiting.clone()),
             call(

@@ -43,6 +43,29 @@ fn a_question_is_answered() {
 }
 
 #[test]
+fn a_directory_is_the_module_that_works_there() {
+    let daemon = Daemon::start();
+    for other in ["other/backend", "api"] {
+        std::fs::create_dir_all(daemon.path(other)).unwrap();
+    }
+    daemon.run(&["module", "add", "backend", &daemon.path("backend")]).good();
+    daemon.run(&["module", "add", "interface", &daemon.path("api")]).good();
+    let id = daemon.run(&["message", "send", "--to", &daemon.path("api"), "x"]).good().trim().to_owned();
+    assert_eq!(daemon.json(&["message", "show", &id])["target_module"], "interface");
+    for to in [daemon.path("api"), "interface".to_owned()] {
+        let listed = daemon.json(&["message", "list", "--to", &to, "--module", "."]);
+        assert_eq!(column(&listed["messages"], "message_id"), [id.as_str()], "{to}");
+    }
+    assert_eq!(daemon.json(&["message", "list", "--to", "frontend"])["messages"], json!([]));
+    let other = daemon.path("other/backend");
+    for verb in [&["message", "send"][..], &["ask"]] {
+        let said = daemon.run(&[verb, &["--to", &other, "x"]].concat()).bad(1);
+        assert!(said.contains("is the name of the module in") && said.contains("module add NAME"), "{said}");
+    }
+    daemon.run(&["message", "list", "--to", &other]).bad(1);
+}
+
+#[test]
 fn statuses_go_forward_only() {
     let daemon = Daemon::start();
     let id = daemon.run(&["message", "send", "--to", ".", "x"]).good().trim().to_owned();

@@ -232,6 +232,21 @@ fn a_task_gets_its_context_and_tries_again() {
 }
 
 #[test]
+fn a_place_that_the_context_names_is_taken_or_refused() {
+    let daemon = Daemon::start();
+    shell(&daemon);
+    let run = |repo: &str, more: &[&str]| {
+        let context = json!({"repo": repo}).to_string();
+        daemon.run(&[&["pool", "run", "shell", "--context", &context], more, &["pwd -P"]].concat())
+    };
+    let backend = fs::canonicalize(daemon.path("backend")).unwrap().display().to_string();
+    assert_eq!(run(&backend, &[]).good().trim(), backend);
+    assert_eq!(run("/no/such", &["--dir", "/"]).good().trim(), "/");
+    assert!(run("/no/such", &[]).bad(2).contains("context.repo is \"/no/such\", which is no directory"));
+    assert!(run("../backend", &[]).bad(2).contains("it must be an absolute path"));
+}
+
+#[test]
 fn an_orderly_stop_puts_running_tasks_back() {
     let mut daemon = Daemon::start();
     shell(&daemon);

@@ -107,6 +107,10 @@ impl Reader for FakeStore {
         empty()
     }
 
+    fn task_error(&mut self, _: &Task, _: usize) -> Result<Option<String>, ReadError> {
+        Ok(None)
+    }
+
     fn search(&mut self, query: &str, _: usize) -> Result<Vec<Message>, ReadError> {
         Err(ReadError(format!("{query} was looked for")))
     }

@@ -171,7 +171,7 @@ fn wrong_requests() -> Vec<(&'static str, Value, &'static str, &'static str)> {
             "message.send",
             json!({"from": "a", "to": "b/c", "content": "x"}),
             bad,
-            "to is \"b/c\"; it must be an absolute path",
+            "to is \"b/c\"; it must be a module's name or an absolute path",
         ),
         (
             "message.send",
@@ -250,6 +250,19 @@ fn wrong_requests() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         ("pool.create", pool(json!({"queue_max": 0})), bad, "queue_max is 0; it goes from 1 to 1000000"),
         ("pool.create", pool(json!({"queue_max": 1_000_001})), bad, "queue_max is 1000001"),
         ("pool.create", pool(json!({"dir": "here"})), bad, "dir is \"here\"; it must be an absolute path"),
+        ("pool.create", pool(json!({"dir": "/no/such"})), bad, "dir is \"/no/such\", which is no directory"),
+        (
+            "task.submit",
+            task(json!({"context": {"repo": "/no/such"}})),
+            bad,
+            "context.repo is \"/no/such\", which is no",
+        ),
+        (
+            "task.submit",
+            task(json!({"context": {"repo": "no"}})),
+            bad,
+            "context.repo is \"no\"; it must be an absolute",
+        ),
         (
             "pool.create",
             pool(json!({"timeout_seconds": 1e9})),
@@ -262,6 +275,7 @@ fn wrong_requests() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         ("task.submit", task(json!({"dir": "."})), bad, "dir is \".\"; it must be an absolute path"),
         ("task.submit", task(json!({"key": long(256)})), "too_large", "key has 257 bytes; at most 256 are"),
         ("task.submit", task(json!({"key": ""})), "bad_request", "key is empty"),
+        ("task.submit", task(json!({"lock": ""})), "bad_request", "lock is empty"),
         ("task.submit", task(json!({"delay_seconds": -0.5})), bad, "delay_seconds is -0.5"),
         ("task.submit", task(json!({"on_crash": "panic"})), bad, "on_crash is \"panic\"; it is requeue or fail"),
         ("task.submit", task(json!({"context": "text"})), bad, "context must be a JSON object"),

@@ -52,7 +52,11 @@ impl Context {
         offer: &dyn Offer,
     ) -> Result<Context, Unfit> {
         let meta = params.get("_meta").and_then(Value::as_object);
-        let in_body = meta.and_then(|meta| meta.get(meta::PROTOCOL_VERSION)).and_then(Value::as_str);
+        let in_body = match meta.and_then(|meta| meta.get(meta::PROTOCOL_VERSION)) {
+            Some(Value::String(version)) => Some(version.as_str()),
+            Some(_) => return Err(invalid(&format!("{} in _meta must be a text", meta::PROTOCOL_VERSION))),
+            None => None,
+        };
         let in_header = match via {
             Via::Http(text) => text(header::PROTOCOL_VERSION),
             Via::Lines => None,
@@ -64,11 +68,11 @@ impl Context {
             return Ok(Context { era: Era::Legacy, may, progress_token, knows_tasks: false, capabilities });
         }
         let Some(version) = in_body else {
-            return Err(invalid(&format!("_meta must have a {}", meta::PROTOCOL_VERSION)));
+            return Err(invalid(&format!("_meta must have an {}", meta::PROTOCOL_VERSION)));
         };
         let capabilities = meta.and_then(|meta| meta.get(meta::CLIENT_CAPABILITIES)).and_then(Value::as_object);
         let Some(capabilities) = capabilities.cloned() else {
-            return Err(invalid(&format!("_meta must have {}, an object", meta::CLIENT_CAPABILITIES)));
+            return Err(invalid(&format!("_meta must have an {}, which is an object", meta::CLIENT_CAPABILITIES)));
         };
         if let Via::Http(text) = via {
             check("the header mcp-protocol-version", in_header.as_deref(), version)?;

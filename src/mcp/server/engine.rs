@@ -3,7 +3,7 @@
 use super::answer::{self, Answer, Done, Outcome, Rejected, Signature};
 use super::context::{Context, May, Unfit, Via};
 use super::message::{Id, Message, parse};
-use super::offer::{Effect, Offer, Tool};
+use super::offer::{Effect, Offer, Prompt, Tool};
 use super::step::{Order, Progress};
 use crate::mcp::protocol::{Era, LEGACY_VERSIONS, MODERN_VERSION, RpcError, TASKS_EXTENSION, code, meta, method};
 use serde_json::{Map, Value, json};
@@ -45,7 +45,7 @@ pub struct Request {
     pub context: Context,
     /// Whether its answer may be long in coming.
     pub waits: bool,
-    told: Option<u64>,
+    told: Option<f64>,
 }
 
 /// A stream of changes.
@@ -91,9 +91,9 @@ impl Engine {
         let common = name == method::TOOLS_LIST || name == method::TOOLS_CALL;
         let routed = match context.era {
             _ if common => self.common(name, params, &context),
-            Era::Legacy if name == method::INITIALIZE => Routed::Now(self.initialize(&params)),
+            Era::Legacy if name == method::INITIALIZE => Routed::Now(self.initialize(&params, context.may)),
             Era::Legacy if name == method::PING => Routed::Now(complete(json!({}))),
-            Era::Modern if name == method::DISCOVER => Routed::Now(self.discover()),
+            Era::Modern if name == method::DISCOVER => Routed::Now(self.discover(context.may)),
             Era::Modern if name == method::LISTEN => return self.listen(id, context, &params),
             Era::Modern if name.starts_with("tasks/") => task(name, &params, &context),
             _ => self.common(name, params, &context),
@@ -112,17 +112,23 @@ impl Engine {
                 let tools = self.offer.tools().iter().filter(|tool| allows(context.may, tool));
                 list("tools", tools.map(Tool::shown).collect())
             }
-            method::PROMPTS_LIST => list("prompts", self.offer.prompts().iter().map(|it| it.shown()).collect()),
+            method::PROMPTS_LIST => {
+                let prompts = self.offer.prompts().iter().filter(|it| self.can_be_followed(context.may, it));
+                list("prompts", prompts.map(Prompt::shown).collect())
+            }
             method::RESOURCE_TEMPLATES_LIST => {
                 list("resourceTemplates", self.offer.templates().iter().map(|it| it.shown()).collect())
             }
-            method::RESOURCES_LIST => Routed::Order { order: Order::Resources, waits: false },
+            method::RESOURCES_LIST => match only_page(&params) {
+                Ok(()) => Routed::Order { order: Order::Resources, waits: false },
+                Err(error) => Routed::Now(Err(error)),
+            },
             method::RESOURCES_READ => match params.get("uri").and_then(Value::as_str) {
                 Some(uri) => Routed::Order { order: Order::Read { uri: uri.to_owned() }, waits: false },
                 None => Routed::invalid("uri must be a text"),
             },
             method::TOOLS_CALL => self.call(params, context),
-            method::PROMPTS_GET => self.prompt(params),
+            method::PROMPTS_GET => self.prompt(params, context.may),
             _ => Routed::Now(Err(RpcError::new(code::METHOD_NOT_FOUND, format!("there is no method {name}")))),
         }
     }
@@ -151,11 +157,21 @@ impl Engine {
         Routed::Order { order, waits: tool.waits }
     }
 
-    fn prompt(&self, mut params: Map<String, Value>) -> Routed {
+    /// Whether the tool that a prompt speaks of is there for whoever has come.
+    fn can_be_followed(&self, may: May, prompt: &Prompt) -> bool {
+        let tool = self.offer.tools().iter().find(|tool| Some(tool.name) == prompt.tool);
+        tool.is_none_or(|tool| allows(may, tool))
+    }
+
+    fn prompt(&self, mut params: Map<String, Value>, may: May) -> Routed {
         let name = params.get("name").and_then(Value::as_str).unwrap_or_default();
         let Some(prompt) = self.offer.prompts().iter().find(|prompt| prompt.name == name) else {
             return Routed::invalid(&format!("Unknown prompt: {name}"));
         };
+        if !self.can_be_followed(may, prompt) {
+            let why = "is about a tool that the token for reading does not allow; use the full one";
+            return Routed::invalid(&format!("{} {why}", prompt.name));
+        }
         let arguments = match params.remove("arguments") {
             Some(Value::Object(arguments)) => arguments,
             _ => Map::new(),
@@ -166,7 +182,7 @@ impl Engine {
         Routed::Order { order: Order::Prompt { name: prompt.name, arguments }, waits: false }
     }
 
-    fn initialize(&self, params: &Map<String, Value>) -> Outcome {
+    fn initialize(&self, params: &Map<String, Value>, may: May) -> Outcome {
         let wanted = params.get("protocolVersion").and_then(Value::as_str);
         let Some(wanted) = wanted else {
             return Err(RpcError::new(code::INVALID_PARAMS, "protocolVersion must be a text"));
@@ -177,11 +193,16 @@ impl Engine {
             "protocolVersion": spoken.unwrap_or(&FALLBACK_VERSION),
             "capabilities": {"tools": {}, "resources": {}, "prompts": {}},
             "serverInfo": self.signature().shown(),
-            "instructions": self.offer.card().instructions,
+            "instructions": self.instructions(may),
         }))
     }
 
-    fn discover(&self) -> Outcome {
+    fn instructions(&self, may: May) -> &'static str {
+        let card = self.offer.card();
+        if may == May::Act { card.instructions } else { card.instructions_reading }
+    }
+
+    fn discover(&self, may: May) -> Outcome {
         complete(json!({
             "supportedVersions": [MODERN_VERSION],
             "capabilities": {
@@ -190,7 +211,7 @@ impl Engine {
                 "prompts": {},
                 "extensions": {TASKS_EXTENSION: {}},
             },
-            "instructions": self.offer.card().instructions,
+            "instructions": self.instructions(may),
             "ttlMs": LISTS_TTL_MILLIS,
             "cacheScope": "private",
         }))
@@ -316,10 +337,15 @@ fn allows(may: May, tool: &Tool) -> bool {
 }
 
 /// Everything is on one page.
-fn listed(key: &str, items: Vec<Value>, params: &Map<String, Value>) -> Outcome {
-    if params.get("cursor").is_some_and(|cursor| !cursor.is_null()) {
-        return Err(RpcError::new(code::INVALID_PARAMS, "there is no page behind the first one"));
+fn only_page(params: &Map<String, Value>) -> Result<(), RpcError> {
+    match params.get("cursor") {
+        None | Some(Value::Null) => Ok(()),
+        Some(_) => Err(RpcError::new(code::INVALID_PARAMS, "there is no page behind the first one")),
     }
+}
+
+fn listed(key: &str, items: Vec<Value>, params: &Map<String, Value>) -> Outcome {
+    only_page(params)?;
     complete(json!({key: items, "ttlMs": LISTS_TTL_MILLIS, "cacheScope": "private"}))
 }
 

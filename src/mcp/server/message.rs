@@ -47,7 +47,10 @@ pub(super) enum Message {
 /// It is no message of JSON-RPC 2.0 as MCP has it.
 pub(super) fn parse(body: &[u8]) -> Result<Message, Rejected> {
     let value = serde_json::from_slice(body).map_err(|error| {
-        let message = format!("this is no JSON: {error}");
+        let message = match is_too_deep(body) {
+            true => format!("nested too deeply: {DEPTH_MAX} brackets within each other are taken"),
+            false => format!("this is no JSON: {error}"),
+        };
         Rejected { id: None, status: 400, error: RpcError::new(code::PARSE_ERROR, message) }
     })?;
     let mut object = match value {
@@ -81,6 +84,28 @@ pub(super) fn parse(body: &[u8]) -> Result<Message, Rejected> {
         Some(id) => Message::Request { id, method, params },
         None => Message::Notification { method, params },
     })
+}
+
+/// Of brackets within each other; what reads JSON takes no more.
+const DEPTH_MAX: usize = 127;
+
+/// Whether there are more brackets open at once than are read.
+fn is_too_deep(body: &[u8]) -> bool {
+    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
+    for byte in body {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_text => is_escaped = true,
+            b'"' => is_text = !is_text,
+            b'[' | b'{' if !is_text => depth += 1,
+            b']' | b'}' if !is_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return true;
+        }
+    }
+    false
 }
 
 fn invalid(id: Option<Id>, why: &str) -> Rejected {
@@ -125,5 +150,14 @@ mod tests {
             assert_eq!(rejected.id.as_ref().map(ToString::to_string).as_deref(), id, "{text:.80}");
         }
         assert!(parse(b"\xff\xfe").is_err());
+        let said = |text: &str| parse(text.as_bytes()).unwrap_err().error.message;
+        for text in [deep.as_str(), &"{\"a\":".repeat(200), &format!("{}{}", "[".repeat(128), "]".repeat(128))] {
+            assert!(said(text).starts_with("nested too deeply"), "{text:.80}");
+        }
+        for text in ["{", &format!("\"{}", "[".repeat(200)), &"[]".repeat(200)] {
+            assert!(said(text).starts_with("this is no JSON"), "{text:.80}");
+        }
+        let nested = format!("{}{}", "[".repeat(127), "]".repeat(127));
+        assert!(said(&nested).starts_with("batches"), "what is taken is taken");
     }
 }

@@ -29,6 +29,8 @@ pub struct Card {
     pub version: &'static str,
     /// For the model: what the server is good for, and where to begin.
     pub instructions: &'static str,
+    /// The same for one that may only read.
+    pub instructions_reading: &'static str,
 }
 
 /// What a tool does to the world, as a hint for those who ask before they let it.
@@ -99,6 +101,8 @@ pub struct Prompt {
     pub name: &'static str,
     pub title: &'static str,
     pub description: &'static str,
+    /// The tool that it has the model call, where it is nothing without.
+    pub tool: Option<&'static str>,
     pub arguments: &'static [Argument],
 }
 
@@ -141,7 +145,8 @@ impl Template {
 /// Nothing.
 impl Offer for () {
     fn card(&self) -> &Card {
-        const CARD: Card = Card { name: "nothing", title: "Nothing", version: "0", instructions: "" };
+        const CARD: Card =
+            Card { name: "nothing", title: "Nothing", version: "0", instructions: "", instructions_reading: "" };
         &CARD
     }
 

@@ -73,15 +73,17 @@ pub struct Question {
 /// How far something has come.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
-    /// Grows with each.
-    pub done: u64,
+    /// Grows with each, if only by a little.
+    pub done: f64,
     pub total: Option<u64>,
     pub message: Option<String>,
 }
 
 impl Progress {
     pub(super) fn params(&self, token: &Value) -> Value {
-        let mut params = json!({"progressToken": token, "progress": self.done});
+        let whole = (self.done.fract() == 0.0).then_some(self.done as u64);
+        let done = whole.map_or_else(|| Value::from(self.done), Value::from);
+        let mut params = json!({"progressToken": token, "progress": done});
         if let Some(total) = self.total {
             params["total"] = total.into();
         }

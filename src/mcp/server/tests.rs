@@ -22,7 +22,8 @@ impl Offer for Sample {
 
     fn prompts(&self) -> &[Prompt] {
         const ARGUMENTS: [Argument; 1] = [Argument { name: "module", description: "whom", required: true }];
-        const PROMPTS: [Prompt; 1] = [Prompt { name: "ask", title: "Ask", description: "asks", arguments: &ARGUMENTS }];
+        const PROMPTS: [Prompt; 1] =
+            [Prompt { name: "ask", title: "Ask", description: "asks", tool: Some("run"), arguments: &ARGUMENTS }];
         &PROMPTS
     }
 
@@ -47,7 +48,8 @@ impl Offer for Sample {
 }
 
 fn engine() -> Engine {
-    let card = Card { name: "sample", title: "Sample", version: "1", instructions: "Begin." };
+    let card =
+        Card { name: "sample", title: "Sample", version: "1", instructions: "Begin.", instructions_reading: "Read." };
     let tool = |name, effect| Tool {
         name,
         title: "T",
@@ -195,6 +197,13 @@ fn a_token_for_reading_sees_and_calls_what_only_reads() {
     assert!(matches!(ask("tools/call", json!({"name": "look"})), Taken::Order(..)));
     let (_, refused) = of(ask("tools/call", json!({"name": "run"})));
     assert!(refused["error"]["message"].as_str().unwrap().contains("full"), "{refused}");
+    // What it could not follow is not offered either.
+    let (_, prompts) = of(ask("prompts/list", json!({})));
+    assert_eq!(prompts["result"]["prompts"], json!([]));
+    let (_, refused) = of(ask("prompts/get", json!({"name": "ask", "arguments": {"module": "b"}})));
+    assert!(refused["error"]["message"].as_str().unwrap().contains("full"), "{refused}");
+    let (_, welcome) = of(ask("initialize", json!({"protocolVersion": "2025-11-25"})));
+    assert_eq!(welcome["result"]["instructions"], "Read.");
 }
 
 #[test]
@@ -204,6 +213,8 @@ fn what_cannot_be_ordered_is_an_error_of_its_parameters() {
         ("tools/call", json!({"name": "gone"})),
         ("tools/call", json!({"name": "look", "arguments": []})),
         ("tools/list", json!({"cursor": "x"})),
+        ("resources/list", json!({"cursor": "x"})),
+        ("tools/list", json!({"_meta": {"io.modelcontextprotocol/protocolVersion": 5}})),
         ("resources/read", json!({})),
         ("prompts/get", json!({"name": "gone"})),
         ("prompts/get", json!({"name": "ask"})),
@@ -265,12 +276,14 @@ fn progress_is_told_to_who_asked_and_only_grows() {
     let Taken::Order(mut request, _) = taken else { panic!("{taken:?}") };
     assert!(request.waits);
     let mut tell = |done| request.progress(&Progress { done, total: None, message: None });
-    let told: Value = serde_json::from_slice(&tell(1).unwrap()).unwrap();
+    let told: Value = serde_json::from_slice(&tell(1.0).unwrap()).unwrap();
     assert_eq!(told["params"], json!({"progressToken": "p", "progress": 1}));
-    assert!(tell(1).is_none() && tell(0).is_none() && tell(2).is_some());
+    assert!(tell(1.0).is_none() && tell(0.0).is_none() && tell(2.0).is_some());
+    let told: Value = serde_json::from_slice(&tell(2.5).unwrap()).unwrap();
+    assert_eq!(told["params"]["progress"], 2.5);
     let silent = legacy("tools/call", json!({"name": "run"}));
     let Taken::Order(mut silent, _) = silent else { panic!("{silent:?}") };
-    assert!(silent.progress(&Progress { done: 1, total: None, message: None }).is_none());
+    assert!(silent.progress(&Progress { done: 1.0, total: None, message: None }).is_none());
 }
 
 #[test]

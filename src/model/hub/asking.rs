@@ -67,6 +67,7 @@ impl Hub {
             response: ask.response,
             task: ask.task,
             content: None,
+            truncated: false,
             error: None,
             status: Status::Pending,
         };

@@ -4,7 +4,7 @@ use super::pictures::Subject;
 use super::{Effects, Hub};
 use crate::clock::Now;
 use crate::model::command::{Code, IntoThread, Party, Refusal, Reply, Send};
-use crate::model::id::{MessageId, ModuleName, ThreadId};
+use crate::model::id::{MessageId, ModuleName, TaskId, ThreadId};
 use crate::model::message::{MessageHead, NewMessage, NewThread, Status, thread_title};
 use crate::model::rows::{Change, ChangeKind, Rows, RowsError, Write};
 use std::sync::Arc;
@@ -77,17 +77,21 @@ impl Hub {
         Ok(Ok(Reply::Sent { message_id: send.id, thread_id: thread, status: Status::Pending }))
     }
 
-    /// The directory of a party, where it has one; a module must be registered.
+    /// The directory of a party; a module must be registered, and a directory must not be taken for that of another.
     pub(super) fn directory_of(
         &self,
         party: &Party,
         rows: &mut dyn Rows,
     ) -> Result<Result<String, Refusal>, RowsError> {
         match party {
-            Party::Directory { path, .. } => Ok(Ok(path.clone())),
+            Party::Directory { name, path } => Ok(match rows.module(name)?.filter(|directory| directory != path) {
+                Some(directory) => Err(Refusal::name_taken(name, &directory, path)),
+                None => Ok(path.clone()),
+            }),
             Party::Module(name) => Ok(rows.module(name)?.ok_or_else(|| {
                 Refusal::not_found(format!(
-                    "there is no module {name}; add it with: claude-comms module add {name} DIRECTORY"
+                    "there is no module {name}; give one of those that there are, an absolute path, or add it with: \
+                     claude-comms module add {name} DIRECTORY"
                 ))
             })),
         }
@@ -165,6 +169,14 @@ impl Hub {
             let refusal = Refusal::new(Code::Conflict, format!("{question} is {} already", head.status));
             return Ok(Err(refusal));
         }
+        if let Some(task) = self.answering(&head) {
+            return Ok(Err(Refusal::new(
+                Code::Conflict,
+                format!(
+                    "task {task} is to answer {question}; wait for it, or cancel it first: claude-comms task cancel {task}"
+                ),
+            )));
+        }
         let thread = head.thread_id.clone();
         let response = NewMessage {
             id: id.clone(),
@@ -182,6 +194,13 @@ impl Hub {
         self.insert_message(now, response, out);
         self.change_message(now, &head, Status::Complete, None, None, out);
         Ok(Ok(Reply::Sent { message_id: id, thread_id: thread, status: Status::Complete }))
+    }
+
+    /// The task that has not ended and that answers a question: a second answer would say something else.
+    fn answering(&self, question: &MessageHead) -> Option<&TaskId> {
+        let task = self.tasks.by_id(&TaskId::new(question.task_id.as_deref()?))?;
+        let is_it = task.exchange.as_ref().is_some_and(|exchange| exchange.question == question.id);
+        (is_it && !task.status.is_final()).then_some(&task.id)
     }
 
     pub(super) fn update(

@@ -337,6 +337,7 @@ impl Hub {
             Command::ScaleGroup { group, scale } => Some(self.scale_group(now, &group, scale, out)),
             Command::Submit(submit) => Some(self.submit(now, submit, rows, out)?),
             Command::WaitTask { id, timeout, beyond } => self.wait_task(now, ask, &id, timeout, beyond, rows)?,
+            Command::WaitAnyTask { ids, timeout } => self.wait_any_task(now, ask, &ids, timeout, rows)?,
             Command::CancelTask { id } => Some(self.cancel(now, &id, rows, out)?),
             Command::RetryTask { id } => Some(self.retry(now, &id, rows, out)?),
             Command::RunWorkflow(run) => Some(self.run_workflow(now, *run, rows, out)?),
@@ -407,6 +408,7 @@ impl Hub {
     pub fn knows(&self, command: &Command) -> bool {
         match command {
             Command::WaitTask { id, .. } => self.tasks.by_id(id).is_some(),
+            Command::WaitAnyTask { ids, .. } => ids.iter().all(|id| self.tasks.by_id(id).is_some()),
             Command::WaitWatch { name, .. } => self.is_watched(name),
             Command::WaitWorkflow { id, .. } => self.workflows.open.contains_key(id),
             command => command.is_read(),

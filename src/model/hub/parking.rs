@@ -15,6 +15,8 @@ use std::time::Duration;
 pub(super) enum Wait {
     Watch(WatchId),
     Task(TaskSeq),
+    /// The end of the first of several tasks.
+    AnyTask(Box<[TaskSeq]>),
     /// The end of a task, or more output than this.
     Output(TaskSeq, Written),
     /// The end of a pool.
@@ -77,6 +79,9 @@ impl Hub {
             Wait::Task(seq) | Wait::Output(seq, _) | Wait::Answer(seq, _) => {
                 self.parking.on_task.entry(*seq).or_default().push(ask)
             }
+            Wait::AnyTask(seqs) => {
+                seqs.iter().for_each(|seq| self.parking.on_task.entry(*seq).or_default().push(ask));
+            }
             Wait::Pool(id) => self.parking.on_pool.entry(id.clone()).or_default().push(ask),
             Wait::Workflow(id) => self.parking.on_workflow.entry(id.clone()).or_default().push(ask),
             Wait::Upstream(name, _) => self.parking.on_upstream.entry(name.clone()).or_default().push(ask),
@@ -93,6 +98,7 @@ impl Hub {
         match &parked.wait {
             Wait::Watch(id) => leave(&mut self.parking.on_watch, id, ask),
             Wait::Task(seq) | Wait::Output(seq, _) | Wait::Answer(seq, _) => leave(&mut self.parking.on_task, seq, ask),
+            Wait::AnyTask(seqs) => seqs.iter().for_each(|seq| leave(&mut self.parking.on_task, seq, ask)),
             Wait::Pool(id) => leave(&mut self.parking.on_pool, id, ask),
             Wait::Workflow(id) => leave(&mut self.parking.on_workflow, id, ask),
             Wait::Upstream(name, _) => leave(&mut self.parking.on_upstream, name, ask),
@@ -179,6 +185,7 @@ impl Hub {
             Some(
                 Wait::Watch(_)
                 | Wait::Task(_)
+                | Wait::AnyTask(_)
                 | Wait::Output(..)
                 | Wait::Pool(_)
                 | Wait::Workflow(_)

@@ -8,7 +8,7 @@ use crate::model::command::{Code, Refusal, Reply};
 use crate::model::event::Body;
 use crate::model::id::{AskId, PoolId};
 use crate::model::limits::POOLS_MAX;
-use crate::model::pool::{Pool, PoolRow, PoolStatus, PoolView, Worker};
+use crate::model::pool::{DEFAULT_POOL, Pool, PoolRow, PoolStatus, PoolView, Worker};
 use crate::model::rows::{Rows, RowsError, Write};
 use crate::model::task::{Reason, TaskResult, TaskStatus};
 
@@ -26,6 +26,7 @@ impl Hub {
             if let Some(known) = before.remove(&pool.row.id) {
                 pool.staffed = known.staffed;
                 pool.hold = holds_before.remove(&pool.row.id).unwrap_or(known.hold);
+                pool.last_error = known.last_error;
                 pool.drained_by = known.drained_by.filter(|_| pool.row.status == PoolStatus::Draining);
                 pool.workers = workers_before.remove(&pool.row.id).unwrap_or(known.workers);
                 for worker in &mut pool.workers {
@@ -188,5 +189,11 @@ pub(super) fn not_running(id: &PoolId) -> Refusal {
 }
 
 pub(super) fn no_pool(id: &PoolId) -> Refusal {
+    if id.as_str() == DEFAULT_POOL {
+        return Refusal::not_found(format!(
+            "Pool {id} not found; it is meant when none is named: create it again (create_pool, or pool create {id}), or name \
+             another"
+        ));
+    }
     Refusal::not_found(format!("Pool {id} not found"))
 }

@@ -131,6 +131,11 @@ impl Hub {
     ) -> Result<(), RowsError> {
         let Some(task) = self.current(report.seq, report.token) else { return Ok(()) };
         self.free_worker_of(now, &task, &report);
+        if matches!(report.ending, Ending::Failed | Ending::TimedOut | Ending::NotStarted)
+            && let Some(pool) = self.pools.get_mut(&task.pool)
+        {
+            pool.last_error.clone_from(&report.outcome.error);
+        }
         if report.ending != Ending::Interrupted {
             out.measures.push(Measure::TaskRan { pool: task.pool.clone(), took: report.duration });
         }

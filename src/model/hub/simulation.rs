@@ -168,7 +168,8 @@ fn planted_faults_are_found() {
         (Fault::RepliesTwice, &["answered"]),
         (Fault::SkipsNumbers, &["gap", "numbers"]),
         (Fault::BreaksOrder, &["order", "queue", "workflow"]),
-        (Fault::ForgetsWaiters, &["unanswered"]),
+        // With them what the batch had changed of holds is taken for true.
+        (Fault::ForgetsWaiters, &["unanswered", "held"]),
         (Fault::ReusesTokens, &["token"]),
         (Fault::IgnoresLocks, &["lock"]),
         (Fault::ForgetsDependents, &["needs"]),

@@ -226,7 +226,9 @@ impl Hub {
         let can_run = !is_blocked && submit.delay.is_zero();
         let id = match &submit.to {
             Destination::Pool(id) => id.clone(),
-            Destination::Route { selector, group } => self.route(*selector, group.as_deref(), can_run, out)?,
+            Destination::Route { selector, group } => {
+                self.route(*selector, group.as_deref(), can_run, submit.input.directory.is_some(), out)?
+            }
         };
         self.room_in(&id, can_run)?;
         let Some(pool) = self.pools.get_mut(&id) else { return Err(no_pool(&id)) };
@@ -234,7 +236,7 @@ impl Hub {
             submit.input.directory.clone_from(&pool.row.directory);
         }
         if submit.input.directory.is_none() && pool.row.executor == ExecutorKind::Command {
-            let message = format!("pool {id} has no directory; give the task one (--dir, dir or context.repo)");
+            let message = format!("pool {id} has no directory to run it in; give the task one (context.repo, or dir)");
             return Err(Refusal::bad_request(message));
         }
         let on_crash = submit.on_crash.or(self.settings.on_crash).unwrap_or(match (&exchange, pool.row.executor) {
@@ -390,6 +392,30 @@ impl Hub {
         }
         let outcome = rows.task_result(task.seq)?;
         Ok(Some(Ok(Reply::Task(Box::new(TaskView { task, outcome })))))
+    }
+
+    /// For the first that ends; for none, if one has ended already.
+    pub(super) fn wait_any_task(
+        &mut self,
+        now: Now,
+        ask: AskId,
+        ids: &[TaskId],
+        timeout: Option<Duration>,
+        rows: &mut dyn Rows,
+    ) -> Result<Option<Answer>, RowsError> {
+        let mut open = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.find_task(id, rows)? {
+                None => return Ok(Some(Err(no_task(id)))),
+                Some(task) if task.status.is_final() => {
+                    let outcome = rows.task_result(task.seq)?;
+                    return Ok(Some(Ok(Reply::Task(Box::new(TaskView { task, outcome })))));
+                }
+                Some(task) => open.push(task.seq),
+            }
+        }
+        self.park(now, ask, Wait::AnyTask(open.into()), check_wait(timeout));
+        Ok(None)
     }
 
     pub(super) fn cancel(

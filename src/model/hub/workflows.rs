@@ -150,7 +150,9 @@ impl Hub {
     fn plan_one(&mut self, task: &StageTask, can_run: bool, out: &mut Effects) -> Result<PoolId, Refusal> {
         let id = match &task.to {
             Destination::Pool(id) => id.clone(),
-            Destination::Route { selector, group } => self.route(*selector, group.as_deref(), can_run, out)?,
+            Destination::Route { selector, group } => {
+                self.route(*selector, group.as_deref(), can_run, task.input.directory.is_some(), out)?
+            }
         };
         let pool = self.room_in(&id, can_run)?;
         let placeless = task.input.directory.is_none() && pool.row.directory.is_none();

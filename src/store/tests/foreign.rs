@@ -329,6 +329,22 @@ fn no_value_of_a_foreign_program_makes_reading_fail() {
         filter.before = Some(next);
     }
     assert_eq!(shown, 8);
+    let of = |bench: &mut Bench, target: &str| {
+        let filter = MessageFilter { rows_max: 100, target: Some(ModuleName::new(target)), ..MessageFilter::default() };
+        bench.store.messages(&filter).unwrap().rows.len()
+    };
+    assert_eq!(of(&mut bench, "nobody"), 0);
+    // By its thread, or by its metadata.
+    bench
+        .foreign()
+        .execute_batch(
+            "INSERT INTO threads VALUES('pair', 'x', '[\"a\", \"b\"]', NULL, 0);
+             INSERT INTO messages VALUES('m1', 'pair', 'a', 'x', 'note', 0, 'pending', NULL);
+             INSERT INTO messages VALUES('m2', 'pair', 'a', 'x', 'note', 0, 'pending', '{\"target_module\": null}');
+             INSERT INTO messages VALUES('m3', 'pair', 'a', 'x', 'note', 0, 'pending', '{\"target_module\": \"c\"}');",
+        )
+        .unwrap();
+    assert_eq!(["b", "c", "a"].map(|target| of(&mut bench, target)), [2, 1, 0]);
 }
 
 #[test]

@@ -63,10 +63,27 @@ fn what_is_refused_is_said_in_fixed_words() {
     for (tool, arguments, part) in [
         ("get_task", json!({"task_id": "nowhere"}), "there is no task nowhere"),
         ("get_message", json!({"message_id": "nowhere"}), "there is no message nowhere"),
+        ("wait_for_task", json!({"task_id": "nowhere"}), "there is no task nowhere"),
+        ("get_task_log", json!({"task_id": "nowhere"}), "there is no task nowhere"),
         ("reply_to_message", json!({"message_id": "nowhere", "content": "x"}), "nowhere"),
         ("get_workflow_status", json!({"workflow_id": "nowhere"}), "there is no workflow nowhere"),
-        ("wait_for_message", json!({"message_id": "nowhere"}), "neither watched nor a message"),
-        ("ask_module", json!({"from": "a", "to": "b", "prompt": "p"}), "module add"),
+        (
+            "wait_for_message",
+            json!({"message_id": "nowhere"}),
+            "there is no message nowhere; a task is waited for with wait_for_task",
+        ),
+        (
+            "ask_module",
+            json!({"from": "a", "to": "b", "prompt": "p"}),
+            "there is no module a, nor any other; give the absolute",
+        ),
+        ("send_message", json!({"from": "a", "to": "b", "content": "p"}), "there is no module a, nor any other"),
+        ("execute_on_pool", json!({"pool_id": "local", "prompt": ""}), "prompt is empty"),
+        (
+            "list_messages",
+            json!({"before": 9_223_372_036_854_775_808_u64}),
+            "before is 9223372036854776000; it goes from 0",
+        ),
         ("create_pool", json!({"executor": "shell"}), "it is command or echo"),
         ("create_pool", json!({"pool_id": "a/b"}), "is no name"),
         ("list_tasks", json!({"status": "done"}), "it is one of pending, running"),
@@ -104,6 +121,33 @@ fn a_pool_that_is_full_says_when_to_try_again() {
     let full = failure(&house.outcome("submit_task", json!({"pool_id": "local", "prompt": "p"})));
     assert_eq!((&full["code"], &full["pool_id"]), (&json!("queue_full"), &json!("local")));
     assert_eq!(full["retry_after_ms"], 250);
+}
+
+#[test]
+fn without_the_first_pool_it_is_said_what_to_do() {
+    let mut house = House::new();
+    house.answer("delete_pool", json!({"pool_id": "local"}));
+    for (tool, arguments) in [("submit_task", json!({"prompt": "p"})), ("get_pool_status", json!({"pool_id": "local"}))]
+    {
+        let said = failure(&house.outcome(tool, arguments));
+        let error = said["error"].as_str().unwrap();
+        assert!(error.starts_with("Pool local not found; it is meant when none is named: create it again"), "{error}");
+    }
+}
+
+#[test]
+fn a_module_that_is_misspelt_is_told_from_those_that_there_are() {
+    let mut house = House::new();
+    let directory = house.directory.path().display().to_string();
+    for name in ["alpha", "backend", "zeta"] {
+        house.control(&Request::ModuleAdd(wire::ModuleAdd { name: name.to_owned(), directory: directory.clone() }));
+    }
+    for (tool, key) in [("ask_module", "prompt"), ("send_message", "content")] {
+        let said = failure(&house.outcome(tool, json!({"from": "alpha", "to": "backlog", key: "x"})));
+        let error = "there is no module backlog; list_modules names those that there are, such as backend, alpha, zeta; or give \
+                     the absolute path of a directory";
+        assert_eq!((&said["error"], &said["code"]), (&json!(error), &json!("not_found")), "{tool}");
+    }
 }
 
 #[test]

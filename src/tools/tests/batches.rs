@@ -16,13 +16,13 @@ fn results_come_in_the_order_of_the_prompts_and_progress_counts_them() {
     assert_eq!(runs.len(), 3);
     house.end(&runs[2], Ending::Succeeded, "two");
     house.go_on(&mut calling);
-    assert_eq!(calling.told.last().unwrap().done, 0);
+    assert_eq!(calling.told.last().unwrap().done, 1.0);
     house.end(&runs[0], Ending::Succeeded, "zero");
     house.go_on(&mut calling);
-    assert_eq!((calling.told.last().unwrap().done, calling.told.last().unwrap().total), (1, Some(3)));
+    assert_eq!((calling.told.last().unwrap().done, calling.told.last().unwrap().total), (2.0, Some(3)));
     house.end(&runs[1], Ending::Failed, "no");
     house.go_on(&mut calling);
-    let told: Vec<u64> = calling.told.iter().map(|progress| progress.done).collect();
+    let told: Vec<u64> = calling.told.iter().map(|progress| progress.done as u64).collect();
     assert_eq!(told, [0, 1, 2, 3]);
     let answer = house.answered("execute_batch_on_pool", &calling.outcome());
     assert_eq!((&answer["results_count"], &answer["failed_count"]), (&json!(3), &json!(1)));
@@ -32,6 +32,22 @@ fn results_come_in_the_order_of_the_prompts_and_progress_counts_them() {
     assert_eq!(results[1].0, &json!(false));
     assert_eq!(results[2], (&json!(true), &json!("two")));
     assert_eq!(answer["results"][1]["error"], "no");
+}
+
+#[test]
+fn a_batch_speaks_up_while_none_ends_and_says_what_keeps_it() {
+    let mut house = House::new();
+    house.control(&crate::control::wire::Request::PoolPause(crate::control::wire::PoolId { pool_id: "local".into() }));
+    let mut calling = house.call("execute_batch_on_pool", json!({"pool_id": "local", "prompts": prompts(2)}));
+    for _ in 0..31 {
+        house.pass(std::time::Duration::from_secs(1));
+        house.go_on(&mut calling);
+    }
+    let told: Vec<f64> = calling.told.iter().map(|progress| progress.done).collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0] == 0.0 && told.is_sorted_by(|one, next| one < next) && told[2] < 1.0, "{told:?}");
+    let message = calling.told[2].message.as_deref();
+    assert_eq!(message, Some("0 of 2 tasks have ended; pool local is paused"));
 }
 
 #[test]

@@ -252,12 +252,21 @@ impl House {
     }
 
     pub(super) fn end(&mut self, run: &Run, ending: Ending, text: &str) {
+        self.end_with(run, ending, text, false);
+    }
+
+    /// With a result of which there is more in the log.
+    pub(super) fn end_cut(&mut self, run: &Run, text: &str) {
+        self.end_with(run, Ending::Succeeded, text, true);
+    }
+
+    fn end_with(&mut self, run: &Run, ending: Ending, text: &str, truncated: bool) {
         let succeeded = ending == Ending::Succeeded;
         let outcome = TaskResult {
             result: succeeded.then(|| text.into()),
             error: (!succeeded).then(|| text.into()),
             usage: succeeded.then(|| r#"{"turns":3}"#.to_owned()),
-            truncated: false,
+            truncated,
         };
         let report = Report {
             seq: run.seq,

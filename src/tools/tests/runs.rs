@@ -3,7 +3,9 @@
 use super::house::Calling;
 use super::*;
 use crate::mcp::server::Progress;
-use crate::model::hub::Stop;
+use crate::model::breaker::{BreakerChange, BreakerState, Stands};
+use crate::model::hub::{Input, Stop};
+use crate::model::id::PoolId;
 use crate::model::task::Ending;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ fn execute(house: &mut House, more: Value) -> Calling {
 }
 
 fn done(told: &[Progress]) -> Vec<u64> {
-    told.iter().map(|progress| progress.done).collect()
+    told.iter().map(|progress| progress.done as u64).collect()
 }
 
 #[test]
@@ -31,6 +33,40 @@ fn the_result_comes_back_with_who_ran_it() {
     assert_eq!((&answer["result"], &answer["task_id"]), (&json!("four"), &json!(id)));
     assert_eq!((&answer["worker_id"], &answer["pool_id"]), (&json!("local-worker-0"), &json!("local")));
     assert_eq!((&answer["exit_code"], &answer["usage"]["turns"]), (&json!(0), &json!(3)));
+}
+
+#[test]
+fn a_place_that_is_none_is_not_replaced_by_another() {
+    let mut house = House::new();
+    let file = house.directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for (repo, part) in [
+        (json!("/nonexistent/dir"), "is \"/nonexistent/dir\", which is no directory"),
+        (json!(file), "which is no directory"),
+        (json!("relative/dir"), "it must be an absolute path"),
+        (json!("~/x"), "it must be an absolute path"),
+        (json!(7), "is 7; it must be an absolute path"),
+    ] {
+        for (tool, what) in
+            [("execute_on_pool", "prompt"), ("execute_batch_on_pool", "prompts"), ("submit_task", "prompt")]
+        {
+            let prompt = if what == "prompts" { json!(["x"]) } else { json!("x") };
+            let said =
+                failure(&house.outcome(tool, json!({"pool_id": "local", what: prompt, "context": {"repo": repo}})));
+            assert_eq!(said["code"], "bad_request", "{tool} {repo}");
+            let error = said["error"].as_str().unwrap();
+            assert!(error.contains("context.repo") && error.contains(part), "{tool} {repo}: {error}");
+        }
+    }
+    assert!(house.runs.is_empty());
+    // Null is left out, and where dir says it repo is a fact like any other.
+    house.answer("submit_task", json!({"prompt": "x", "context": {"repo": null}}));
+    house.answer("submit_task", json!({"prompt": "x", "context": {"repo": "owner/name"}, "dir": "/"}));
+    let said = failure(&house.outcome("create_pool", json!({"command": ["cat"], "dir": "/nonexist"})));
+    assert_eq!(
+        (&said["code"], &said["error"]),
+        (&json!("bad_request"), &json!("dir is \"/nonexist\", which is no directory"))
+    );
 }
 
 #[test]
@@ -76,10 +112,81 @@ fn a_task_that_no_worker_takes_in_time_is_cancelled() {
     house.pass(Duration::from_secs(2));
     house.go_on(&mut calling);
     let said = failure(&calling.outcome());
-    assert_eq!(said["error"], "no worker was free within 5 s; the task was cancelled");
+    let error = "pool local is paused; the task was not begun within 5 s, and was cancelled";
+    assert_eq!((&said["error"], &said["code"]), (&json!(error), &json!("not_running")));
     assert_eq!((&said["status"], said.get("log")), (&json!("cancelled"), None));
     assert_eq!(house.answer("list_tasks", json!({"status": "running"}))["tasks_count"], 3);
     drop(busy);
+}
+
+/// The pool's breaker opens for so long, after a task that has failed so.
+fn hold(house: &mut House, error: &str, wait: Duration) {
+    house.answer("submit_task", json!({"pool_id": "local", "prompt": "x"}));
+    house.end_first(Ending::Failed, error);
+    let change = BreakerChange {
+        from: BreakerState::Closed,
+        to: BreakerState::Open,
+        wait: Some(wait),
+        stands: Stands { state: BreakerState::Open, wait },
+        snapshot: "open".to_owned(),
+    };
+    house.batch(vec![Input::BreakerChanged { pool: PoolId::new("local"), change }]);
+}
+
+#[test]
+fn a_pool_that_is_held_is_not_called_busy() {
+    let mut house = House::new();
+    hold(&mut house, "not logged in", Duration::from_secs(60));
+    for health in [json!({}), json!({"pool_id": "local"})] {
+        let shown = house.answer("check_pool_health", health);
+        let pool = shown["health"]["pool_details"].get(0).unwrap_or(&shown["health"]).clone();
+        assert_eq!((&pool["circuit_breaker"], &pool["held_because"]), (&json!("OPEN"), &json!("not logged in")));
+    }
+    let mut calling = execute(&mut house, json!({"timeout": 5}));
+    house.pass(Duration::from_secs(1));
+    house.go_on(&mut calling);
+    let told = calling.told.last().unwrap().message.clone().unwrap();
+    assert!(told.contains("is not begun: pool local is held until 2027-01-15T08:01:00"), "{told}");
+    house.pass(Duration::from_secs(5));
+    house.go_on(&mut calling);
+    let said = failure(&calling.outcome());
+    let error = said["error"].as_str().unwrap();
+    assert!(error.contains("its command fails (not logged in); the task was not begun within 5 s"), "{error}");
+    assert_eq!(
+        (&said["code"], &said["retry_after_ms"], &said["status"]),
+        (&json!("busy"), &json!(54_000), &json!("cancelled"))
+    );
+    assert!(said["held_until"].as_str().unwrap().starts_with("2027-01-15T08:01:00"), "{said}");
+    // A client that follows by itself sees it too.
+    let task = house.call_with("execute_on_pool", json!({"pool_id": "local", "prompt": "p"}), true);
+    let Ok(Done::Task(task)) = task.outcome() else { panic!("no task") };
+    assert!(task["statusMessage"].as_str().unwrap().contains("pool local is held until"), "{task:?}");
+}
+
+#[test]
+fn a_task_that_has_ended_is_not_said_to_wait() {
+    let mut house = House::new();
+    let mut calling = execute(&mut house, json!({}));
+    house.pass(Duration::from_secs(2));
+    // Its output is heard of, and before it is looked at the task has ended.
+    let run = house.runs[0].clone();
+    house.write(&run, 8);
+    house.end_first(Ending::Succeeded, "four");
+    house.go_on(&mut calling);
+    assert!(calling.is_over());
+    assert_eq!(done(&calling.told), [0]);
+}
+
+#[test]
+fn a_result_that_is_cut_says_where_the_rest_is() {
+    let mut house = House::new();
+    let mut calling = execute(&mut house, json!({}));
+    let run = house.runs.remove(0);
+    house.end_cut(&run, "four");
+    house.go_on(&mut calling);
+    let answer = house.answered("execute_on_pool", &calling.outcome());
+    assert_eq!((&answer["result"], &answer["result_truncated"]), (&json!("four"), &json!(true)));
+    assert_eq!(answer["log"], format!("claude-comms task log {}", run.id));
 }
 
 #[test]
@@ -88,10 +195,9 @@ fn progress_is_told_as_the_output_grows_and_the_end_at_once() {
     let mut calling = execute(&mut house, json!({}));
     let run = house.runs[0].clone();
     assert_eq!(done(&calling.told), [0]);
-    assert!(calling.told[0].message.as_ref().unwrap().contains("waits for a worker of pool local"));
-    house.pass(Duration::from_secs(2));
-    house.go_on(&mut calling);
+    assert!(calling.told[0].message.as_ref().unwrap().contains("was handed to pool local"));
     house.write(&run, 10);
+    house.pass(Duration::from_secs(2));
     house.go_on(&mut calling);
     assert_eq!(done(&calling.told), [0, 2000]);
     assert!(calling.told[1].message.as_ref().unwrap().contains("runs on local-worker-0, 10 bytes of output, 2 s"));
@@ -119,7 +225,7 @@ fn a_task_that_writes_nothing_is_spoken_of_now_and_then() {
         house.pass(Duration::from_secs(1));
         house.go_on(&mut calling);
     }
-    assert_eq!(done(&calling.told), [0, 15_000, 30_000, 45_000, 60_000]);
+    assert_eq!(done(&calling.told), [0, 1_000, 16_000, 31_000, 46_000, 61_000]);
     assert!(calling.told[1].message.as_ref().unwrap().contains("runs on local-worker-0, 0 bytes"));
 }
 
@@ -128,6 +234,8 @@ fn output_that_the_log_has_no_room_for_is_not_looked_for_again_and_again() {
     let mut house = House::new();
     let mut calling = execute(&mut house, json!({}));
     let run = house.runs[0].clone();
+    house.pass(Duration::from_secs(1));
+    house.go_on(&mut calling);
     house.pass(Duration::from_secs(1));
     house.go_on(&mut calling);
     house.write(&run, 10);
@@ -139,7 +247,7 @@ fn output_that_the_log_has_no_room_for_is_not_looked_for_again_and_again() {
         house.pass(Duration::from_secs(1));
         house.go_on(&mut calling);
     }
-    assert_eq!(done(&calling.told), [0, 1000, 2000]);
+    assert_eq!(done(&calling.told), [0, 1000, 2000, 3000]);
 }
 
 #[test]

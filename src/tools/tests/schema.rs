@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-const WORDS: [&str; 16] = [
+const WORDS: [&str; 17] = [
     "$schema",
     "type",
     "description",
@@ -12,6 +12,7 @@ const WORDS: [&str; 16] = [
     "items",
     "minItems",
     "maxItems",
+    "minLength",
     "minimum",
     "maximum",
     "const",
@@ -62,6 +63,9 @@ fn check(schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
     }
     if schema["enum"].as_array().is_some_and(|words| !words.contains(value)) {
         found.push(format!("{place} is {value:.80}, none of {}", schema["enum"]));
+    }
+    if schema["minLength"] == 1 && value == "" {
+        found.push(format!("{place} is empty"));
     }
     let bound = |key: &str| schema[key].as_f64();
     let size = value.as_array().map_or(value.as_f64(), |items| Some(items.len() as f64));

@@ -4,7 +4,7 @@ use super::*;
 use crate::mcp::server::{Effect, Offer};
 
 /// Every tool, whether it waits, and what it does.
-const TOOLS: [(&str, bool, Effect); 23] = [
+const TOOLS: [(&str, bool, Effect); 25] = [
     ("create_pool", false, Effect::Adds { again: false }),
     ("list_pools", false, Effect::Reads),
     ("get_pool_status", false, Effect::Reads),
@@ -15,14 +15,16 @@ const TOOLS: [(&str, bool, Effect); 23] = [
     ("execute_batch_on_pool", true, Effect::Adds { again: false }),
     ("route_to_pool", true, Effect::Adds { again: false }),
     ("submit_task", false, Effect::Adds { again: false }),
+    ("wait_for_task", true, Effect::Reads),
     ("get_task", false, Effect::Reads),
+    ("get_task_log", false, Effect::Reads),
     ("cancel_task", false, Effect::Ends),
     ("list_tasks", false, Effect::Reads),
     ("send_message", false, Effect::Adds { again: false }),
     ("reply_to_message", false, Effect::Adds { again: false }),
     ("get_message", false, Effect::Reads),
     ("list_messages", false, Effect::Reads),
-    ("wait_for_message", true, Effect::Adds { again: true }),
+    ("wait_for_message", true, Effect::Reads),
     ("ask_module", true, Effect::Adds { again: false }),
     ("list_modules", false, Effect::Reads),
     ("get_workflow_status", false, Effect::Reads),

@@ -4,6 +4,7 @@ use super::*;
 use crate::mcp::protocol::code;
 use crate::mcp::server::Order;
 use crate::model::task::Ending;
+use std::time::Duration;
 
 #[test]
 fn a_task_is_handed_in_seen_and_cancelled() {
@@ -28,6 +29,69 @@ fn a_task_is_handed_in_seen_and_cancelled() {
     house.end_first(Ending::Succeeded, "yes");
     let said = failure(&house.outcome("cancel_task", json!({"task_id": ended})));
     assert_eq!((&said["code"], &said["task_id"]), (&json!("conflict"), &ended));
+}
+
+#[test]
+fn a_task_of_anybody_can_be_waited_for() {
+    let mut house = House::new();
+    let id = house.answer("submit_task", json!({"prompt": "p"}))["task_id"].clone();
+    let short = id.as_str().unwrap()[28..].to_owned();
+    let mut waiting = house.call("wait_for_task", json!({"task_id": short}));
+    assert!(waiting.told[0].message.as_ref().unwrap().contains("runs on local-worker-0"));
+    // Giving up ends nothing.
+    let mut other = house.call("wait_for_task", json!({"task_id": id}));
+    house.give_up(&mut other);
+    assert!(house.cancels.is_empty());
+    house.end_first(Ending::Succeeded, "four");
+    house.go_on(&mut waiting);
+    let answer = house.answered("wait_for_task", &waiting.outcome());
+    assert_eq!((&answer["result"], &answer["task_id"]), (&json!("four"), &id));
+    // At once, when it has ended already; and it may have failed.
+    assert_eq!(house.answer("wait_for_task", json!({"task_id": id}))["result"], "four");
+    let failed = house.answer("submit_task", json!({"prompt": "p"}))["task_id"].clone();
+    house.end_first(Ending::Failed, "it exited with 7");
+    let said = failure(&house.outcome("wait_for_task", json!({"task_id": failed})));
+    assert_eq!((&said["error"], &said["status"]), (&json!("it exited with 7"), &json!("failed")));
+    let listed = house.answer("list_tasks", json!({"limit": 1}));
+    assert_eq!((&listed["tasks"][0]["error"], listed["tasks"][0].get("result")), (&json!("it exited with 7"), None));
+    let said = failure(&house.outcome("wait_for_message", json!({"message_id": id})));
+    assert_eq!(said["code"], "not_found");
+}
+
+#[test]
+fn a_wait_for_a_task_ends_when_its_time_is_up_and_says_how_it_stands() {
+    let mut house = House::new();
+    let id = house.answer("submit_task", json!({"prompt": "p", "delay": 3600}))["task_id"].clone();
+    let mut waiting = house.call("wait_for_task", json!({"task_id": id, "timeout": 20}));
+    house.pass(Duration::from_secs(21));
+    house.go_on(&mut waiting);
+    let said = failure(&waiting.outcome());
+    assert_eq!((&said["code"], &said["task_id"]), (&json!("timed_out"), &id));
+    assert!(
+        said["error"].as_str().unwrap().contains("is not begun: it was to wait until 2027-01-15T09:00:00"),
+        "{said}"
+    );
+    assert_eq!(house.answer("get_task", json!({"task_id": id}))["task"]["status"], "pending");
+}
+
+#[test]
+fn what_a_task_has_written_is_read_from_its_end_or_in_parts() {
+    let mut house = House::new();
+    let id = house.answer("submit_task", json!({"prompt": "p"}))["task_id"].clone();
+    let run = house.runs[0].clone();
+    let empty = house.answer("get_task_log", json!({"task_id": id}));
+    assert_eq!((&empty["text"], &empty["length"], &empty["offset"]), (&json!(""), &json!(0), &json!(0)));
+    house.write(&run, 20_000);
+    let end = house.answer("get_task_log", json!({"task_id": id}));
+    assert_eq!(
+        (&end["offset"], &end["next"], &end["length"]),
+        (&json!(20_000 - 16_384), &json!(20_000), &json!(20_000))
+    );
+    assert_eq!(end["text"].as_str().unwrap().len(), 16_384);
+    let part = house.answer("get_task_log", json!({"task_id": id, "offset": 5, "limit": 10, "stream": "stdout"}));
+    assert_eq!((&part["text"], &part["offset"], &part["next"]), (&json!("x".repeat(10)), &json!(5), &json!(15)));
+    let other = house.answer("get_task_log", json!({"task_id": id, "stream": "stderr"}));
+    assert_eq!((&other["text"], &other["attempt"], &other["stream"]), (&json!(""), &json!(1), &json!("stderr")));
 }
 
 /// The task with which a call is answered.

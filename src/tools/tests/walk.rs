@@ -51,6 +51,9 @@ fn every_tool_answers_as_its_schema_says() {
     walk.wait_at("route_to_pool", json!({"prompt": "x", "selector": "random"}), end);
     let task = walk.to("submit_task", json!({"prompt": "x", "pool_id": "p"}))["task_id"].clone();
     walk.to("get_task", json!({"task_id": task}));
+    walk.to("get_task_log", json!({"task_id": task}));
+    walk.wait_at("wait_for_task", json!({"task_id": task}), end);
+    let task = walk.to("submit_task", json!({"prompt": "x", "pool_id": "p"}))["task_id"].clone();
     walk.to("cancel_task", json!({"task_id": task}));
     walk.house.end_first(Ending::Cancelled, "cancelled");
     walk.to("list_tasks", json!({}));

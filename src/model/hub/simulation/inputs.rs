@@ -274,6 +274,10 @@ impl World {
                 let seen = Seen { attempt: None, written: Written { stdout: self.random.below(9) as u64, stderr: 9 } };
                 Command::WaitTask { id, timeout: self.timeout(), beyond: Some(seen) }
             }
+            7 => {
+                let ids = std::iter::once(id).chain(self.task()).collect();
+                Command::WaitAnyTask { ids, timeout: self.timeout() }
+            }
             _ => Command::WaitTask { id, timeout: self.timeout(), beyond: None },
         })
     }

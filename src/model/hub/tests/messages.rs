@@ -60,6 +60,26 @@ fn a_reply_completes_its_question_in_one_step() {
 }
 
 #[test]
+fn a_question_that_a_task_answers_has_no_second_answer() {
+    let mut desk = desk();
+    desk.occupy();
+    desk.ask(Command::Ask(ask(1)));
+    let reply = |desk: &mut Driver, id: &str| {
+        let answer = Command::Reply { id: MessageId::new(id), question: MessageId::new("q1"), content: "42".into() };
+        let ask = desk.ask(answer);
+        desk.answer(ask).expect("it was answered").clone()
+    };
+    let said = reply(&mut desk, "x").unwrap_err();
+    assert_eq!(said.code, Code::Conflict);
+    assert!(said.message.contains("task t1 is to answer q1") && said.message.contains("task cancel t1"), "{said}");
+    desk.finish("busy0", Ending::Succeeded);
+    assert_eq!(reply(&mut desk, "y").unwrap_err().code, Code::Conflict);
+    assert!(!desk.rows.tables.messages.contains_key("x") && !desk.rows.tables.messages.contains_key("y"));
+    desk.finish("t1", Ending::Succeeded);
+    assert_eq!((desk.message_status("q1"), &*desk.rows.message("r1").content), ("complete", "result of t1"));
+}
+
+#[test]
 fn a_message_goes_from_and_to_somebody_known_into_a_thread_that_exists() {
     let mut desk = desk();
     for (from, to) in [("a", "nobody"), ("nobody", "a")] {
@@ -72,6 +92,29 @@ fn a_message_goes_from_and_to_somebody_known_into_a_thread_that_exists() {
     assert!(desk.rows.tables.messages.is_empty());
     let path = Party::Directory { name: ModuleName::new("c"), path: "/c".to_owned() };
     let ask = desk.ask(Command::Send(Send { to: path, ..send("m") }));
+    assert_eq!(refusal(&desk, ask), None);
+}
+
+#[test]
+fn a_directory_is_not_taken_for_that_of_a_module_of_the_same_name() {
+    let mut desk = desk();
+    let other = || Party::Directory { name: ModuleName::new("b"), path: "/other/b".to_owned() };
+    let asks = [
+        desk.ask(Command::Send(Send { to: other(), ..send("m") })),
+        desk.ask(Command::Send(Send { from: other(), ..send("n") })),
+        desk.ask(Command::Ask(Ask { to: other(), ..ask(1) })),
+        desk.ask(Command::Ask(Ask { from: other(), ..ask(2) })),
+    ];
+    for ask in asks {
+        let Some(Err(said)) = desk.answer(ask) else { panic!("{:?}", desk.answer(ask)) };
+        assert_eq!(said.code, Code::Conflict);
+        for part in ["/other/b", "the module in /b", "module add NAME /other/b"] {
+            assert!(said.message.contains(part), "{said}");
+        }
+    }
+    assert!(desk.rows.tables.messages.is_empty());
+    let same = Party::Directory { name: ModuleName::new("b"), path: "/b".to_owned() };
+    let ask = desk.ask(Command::Send(Send { to: same, ..send("o") }));
     assert_eq!(refusal(&desk, ask), None);
 }
 

@@ -92,3 +92,52 @@ fn without_pools_there_is_nowhere_to_go() {
     desk.ask(Command::DeletePool { id: PoolId::new("local"), timeout: SECOND });
     assert_eq!(desk.routed("x", Selector::LeastLoaded, None), "not_running No pools available for routing");
 }
+
+/// A desk whose pools are these and `local`, which runs commands and has no directory.
+fn with(pools: Vec<PoolRow>) -> Driver {
+    let mut desk = desk();
+    for row in pools {
+        desk.ask(Command::CreatePool(row));
+        desk.batch(Vec::new());
+    }
+    desk
+}
+
+fn echo(id: &str) -> PoolRow {
+    PoolRow { executor: ExecutorKind::Echo, group: Some("trials".to_owned()), ..pool(id) }
+}
+
+#[test]
+fn work_does_not_go_to_an_echo_unless_its_group_is_meant_or_there_is_nothing_else() {
+    let mut desk = with(vec![echo("aaa")]);
+    assert_eq!(desk.routes(Selector::LeastLoaded, 2), "local local");
+    assert_eq!(desk.routes(Selector::RoundRobin, 2), "local local");
+    assert_eq!(desk.routed("meant", Selector::LeastLoaded, Some("trials")), "aaa");
+    desk.ask(Command::DeletePool { id: PoolId::new("local"), timeout: Duration::ZERO });
+    for task in ["t0", "t1", "t2"] {
+        desk.finish(task, Ending::Cancelled);
+    }
+    desk.pass(SECOND);
+    assert_eq!(desk.routed("alone", Selector::LeastLoaded, None), "aaa");
+}
+
+#[test]
+fn work_goes_where_there_is_a_directory_for_it() {
+    let mut desk = with(vec![PoolRow { directory: Some("/src".to_owned()), ..pool("placed") }, echo("trial")]);
+    let placeless = |desk: &mut Driver, id: &str| {
+        let to = Destination::Route { selector: Selector::LeastLoaded, group: None };
+        let ask = desk.ask(Command::Submit(Submit { to, input: TaskInput::default(), ..submit(id) }));
+        match desk.answer(ask) {
+            Some(Ok(Reply::Submitted { pool, .. })) => pool.to_string(),
+            Some(Err(refusal)) => format!("{} {}", refusal.code.as_str(), refusal.message),
+            other => panic!("{other:?}"),
+        }
+    };
+    for id in ["a", "b", "c", "d"] {
+        assert_eq!(placeless(&mut desk, id), "placed");
+    }
+    assert_eq!(desk.routed("e", Selector::LeastLoaded, None), "local");
+    let mut desk = with(vec![echo("trial")]);
+    let said = placeless(&mut desk, "f");
+    assert!(said.starts_with("bad_request no pool that it could go to has a directory"), "{said}");
+}

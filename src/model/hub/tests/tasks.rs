@@ -247,3 +247,33 @@ fn the_events_of_a_task_tell_its_life() {
 fn a_cancel_is_kept_when_the_worker_dies() {
     check("retries=1 cancel died 1s", "running > running > cancelled cancelled > cancelled cancelled");
 }
+
+#[test]
+fn the_first_of_several_that_ends_is_told() {
+    let mut desk = desk();
+    desk.occupy();
+    let any = |desk: &mut Driver, ids: &[&str], seconds: u64| {
+        let ids = ids.iter().map(|id| TaskId::new(id)).collect();
+        desk.ask(Command::WaitAnyTask { ids, timeout: Some(Duration::from_secs(seconds)) })
+    };
+    let told = |desk: &Driver, ask: AskId| match desk.answer(ask) {
+        None => "waits".to_owned(),
+        Some(Ok(Reply::Task(view))) => view.task.id.to_string(),
+        Some(other) => code(other),
+    };
+    let (all, one) = (any(&mut desk, &["busy0", "busy1", "busy2"], 60), any(&mut desk, &["busy0"], 60));
+    assert_eq!((told(&desk, all), told(&desk, one)), ("waits".to_owned(), "waits".to_owned()));
+    desk.finish("busy1", Ending::Failed);
+    assert_eq!((told(&desk, all), told(&desk, one)), ("busy1".to_owned(), "waits".to_owned()));
+    // At once, when one has ended already.
+    let again = any(&mut desk, &["busy0", "busy1"], 60);
+    assert_eq!(told(&desk, again), "busy1");
+    let late = any(&mut desk, &["busy0", "busy2"], 1);
+    desk.pass(SECOND);
+    assert_eq!(told(&desk, late), "timed_out");
+    let nowhere = any(&mut desk, &["busy0", "nowhere"], 1);
+    assert_eq!(told(&desk, nowhere), "not_found");
+    desk.finish("busy0", Ending::Succeeded);
+    assert_eq!(told(&desk, one), "busy0");
+    desk.assert_sound();
+}
