@@ -16,7 +16,7 @@ use crate::upkeep::{self, BackupError, BackupOrder, BackupTaken, Promise, Restor
 
 pub(super) const BACKUP_EXAMPLES: &str = "\
 Examples:
-  claude-comms backup comms-$(date +%F).db      a copy of everything, while the daemon runs
+  claude-comms backup \"comms-$(date +%F).db\"    a copy of everything, while the daemon runs
   claude-comms backup --force /mnt/comms.db     the same file each time
 
 The copy is checked before it gets its name. Put it back with claude-comms restore.";
