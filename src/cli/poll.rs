@@ -12,7 +12,7 @@ use super::logs::{self, Logs};
 use super::message;
 use super::output::Output;
 use super::pages;
-use super::session::{Session, read};
+use super::session::{Session, as_words, read};
 use super::stop::{self, Stop};
 use super::table::{self, Details};
 use super::wait::{self, Wait};
@@ -142,7 +142,7 @@ fn status(session: &mut Session) -> Outcome {
             Err(failure) => return Err(failure),
         }
         match holder(session)? {
-            None => return show_none(&mut session.output),
+            None => return show_none(session),
             Some(holder) if clock.tick() >= deadline => return Err(unreachable_at(holder)),
             Some(_) => session.output.pause(SETTLE_INTERVAL)?,
         }
@@ -164,12 +164,13 @@ fn unreachable_at(holder: Holder) -> Failure {
     Failure::Told { exit_code: NO_ANSWER, code: "no_answer", sentence }
 }
 
-fn show_none(output: &mut Output) -> Outcome {
+fn show_none(session: &mut Session) -> Outcome {
+    let (start, output) = (as_words(&session.options), &mut session.output);
     if output.json {
         output.json(&serde_json::json!({"running": false}))?;
     } else {
         output.line("claude-comms is not running")?;
-        output.hint("start it with: claude-comms poll start");
+        output.hint(format_args!("start it with: claude-comms poll start{start}"));
     }
     Ok(NO_DAEMON)
 }

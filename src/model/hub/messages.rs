@@ -173,7 +173,7 @@ impl Hub {
             return Ok(Err(Refusal::new(
                 Code::Conflict,
                 format!(
-                    "task {task} is to answer {question}; wait for it, or cancel it first: claude-comms task cancel {task}"
+                    "task {task} is to answer {question}; wait for it, or cancel it first (cancel_task, or claude-comms task cancel {task})"
                 ),
             )));
         }
