@@ -291,6 +291,12 @@ pub(super) static RETENTION: Section = Section {
             about: "How many events are kept at most, the newest ones, and as many numbers of the history of upstreams.",
             kind: Kind::Count { default: 1_000_000, least: 1000, most: 1_000_000_000 },
         },
+        Row {
+            name: "tasks_days",
+            flag: None,
+            about: "How many days tasks and workflows that have ended are kept, with their answers and logs; 0: for ever.",
+            kind: Kind::Count { default: 0, least: 0, most: 3650 },
+        },
     ],
     ..PLAIN
 };

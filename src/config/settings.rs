@@ -95,6 +95,8 @@ pub struct Watch {
 pub struct Retention {
     pub events_days: u32,
     pub events_max: u32,
+    /// 0: for ever.
+    pub tasks_days: u32,
 }
 
 /// `[otlp]`: exporting metrics.
@@ -190,7 +192,11 @@ impl From<&Record> for Executor {
 
 impl From<&Record> for Retention {
     fn from(record: &Record) -> Retention {
-        Retention { events_days: record.count("events_days"), events_max: record.count("events_max") }
+        Retention {
+            events_days: record.count("events_days"),
+            events_max: record.count("events_max"),
+            tasks_days: record.count("tasks_days"),
+        }
     }
 }
 
@@ -234,5 +240,6 @@ mod tests {
         assert_eq!((config.otlp.interval.as_secs(), config.otlp.timeout.as_secs()), (60, 10));
         assert_eq!((config.otlp.enabled, config.otlp.service_name.as_str()), (true, "claude-comms"));
         assert_eq!((config.retention.events_days, config.retention.events_max), (7, 1_000_000));
+        assert_eq!(config.retention.tasks_days, 0);
     }
 }

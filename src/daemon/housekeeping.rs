@@ -1,7 +1,9 @@
 //! What the hub does when nobody wants anything: the search index, forgetting, and checkpoints, in small bites.
 
 use crate::clock::{Now, Tick, Timestamp};
+use crate::executor::remove_output;
 use crate::store::{Store, StoreError};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// So long after the last commit the daemon counts as idle.
@@ -15,11 +17,18 @@ const LOG_FRAMES_MAX: u32 = 16_384;
 /// Bites that one search may wait for.
 const SEARCH_BITES_MAX: usize = 20;
 
+/// Between two rounds through the old tasks.
+const TASKS_PAUSE: Duration = Duration::from_secs(3600);
+
 /// How much of the past is kept.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Retention {
     pub(super) events_for: Duration,
     pub(super) events_max: u64,
+    /// Those that have ended; `None`: for ever.
+    pub(super) tasks_for: Option<Duration>,
+    /// Where tasks keep their output.
+    pub(super) tasks_root: PathBuf,
 }
 
 /// What is left to be done.
@@ -27,19 +36,23 @@ pub(super) struct Housekeeping {
     retention: Retention,
     next: Option<(Tick, Chore)>,
     failures: u32,
+    /// When the next round through the old tasks is due, and where the present one goes on.
+    tasks_due: Tick,
+    tasks_from: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chore {
     Index,
     Prune,
+    Tasks,
     Checkpoint,
     GrowLog,
 }
 
 impl Housekeeping {
     pub(super) fn new(retention: Retention) -> Housekeeping {
-        Housekeeping { retention, next: None, failures: 0 }
+        Housekeeping { retention, next: None, failures: 0, tasks_due: Tick::ZERO, tasks_from: 0 }
     }
 
     /// When the next bite is due, if nothing else happens before.
@@ -61,7 +74,7 @@ impl Housekeeping {
     /// Does a little of what is to be done.
     pub(super) fn bite(&mut self, now: Now, store: &mut Store) {
         let Some((_, chore)) = self.next else { return };
-        match self.chew(chore, now.wall, store) {
+        match self.chew(chore, now, store) {
             Ok(next) => self.next = next.map(|chore| (now.tick.after(PAUSE), chore)),
             Err(error) => {
                 store.rollback();
@@ -73,7 +86,7 @@ impl Housekeeping {
     }
 
     /// One bite of a chore, and which comes next.
-    fn chew(&self, chore: Chore, now: Timestamp, store: &mut Store) -> Result<Option<Chore>, StoreError> {
+    fn chew(&mut self, chore: Chore, now: Now, store: &mut Store) -> Result<Option<Chore>, StoreError> {
         match chore {
             Chore::Index => {
                 if !store.has_unindexed()? {
@@ -85,7 +98,7 @@ impl Housekeeping {
                 Ok(Some(if more { Chore::Index } else { Chore::Prune }))
             }
             Chore::Prune => {
-                let before = Timestamp::from_micros(now.as_micros() - self.retention.events_for.as_micros() as i64);
+                let before = earlier(now.wall, self.retention.events_for);
                 store.begin()?;
                 let more = store.prune(before, self.retention.events_max)?;
                 if more {
@@ -93,7 +106,11 @@ impl Housekeeping {
                 } else {
                     store.rollback();
                 }
-                Ok(Some(if more { Chore::Prune } else { Chore::Checkpoint }))
+                Ok(Some(if more { Chore::Prune } else { Chore::Tasks }))
+            }
+            Chore::Tasks => {
+                let more = self.forget_tasks(now, store)?;
+                Ok(Some(if more { Chore::Tasks } else { Chore::Checkpoint }))
             }
             Chore::Checkpoint => {
                 store.checkpoint()?;
@@ -106,6 +123,30 @@ impl Housekeeping {
         }
     }
 
+    /// Forgets some of the tasks that ended long ago. Returns whether this round goes on.
+    fn forget_tasks(&mut self, now: Now, store: &mut Store) -> Result<bool, StoreError> {
+        let Some(kept_for) = self.retention.tasks_for.filter(|_| now.tick >= self.tasks_due) else { return Ok(false) };
+        store.begin()?;
+        let old = store.old_tasks(earlier(now.wall, kept_for), self.tasks_from)?;
+        // Files first: what a kill leaves of the rows is found again, what it left of files would not be.
+        for task in &old.tasks {
+            if let Err(error) = remove_output(&self.retention.tasks_root, task.as_str()) {
+                log::debug!("the output of the old task {task} could not be removed: {error}");
+            }
+        }
+        let gone = store.forget(&old)?;
+        if gone {
+            store.commit()?
+        } else {
+            store.rollback()
+        }
+        match old.next {
+            Some(next) => self.tasks_from = next,
+            None => (self.tasks_from, self.tasks_due) = (0, now.tick.after(TASKS_PAUSE)),
+        }
+        Ok(old.next.is_some())
+    }
+
     /// Brings the index up to date for a search, inside the batch.
     pub(super) fn index(&self, store: &mut Store) -> Result<(), StoreError> {
         for _ in 0..SEARCH_BITES_MAX {
@@ -115,4 +156,8 @@ impl Housekeeping {
         }
         Ok(())
     }
+}
+
+fn earlier(now: Timestamp, by: Duration) -> Timestamp {
+    Timestamp::from_micros(now.as_micros() - by.as_micros() as i64)
 }

@@ -193,6 +193,9 @@ fn start(
         housekeeping: Housekeeping::new(Retention {
             events_for: Duration::from_secs(u64::from(config.retention.events_days) * 24 * 3600),
             events_max: u64::from(config.retention.events_max),
+            tasks_for: (config.retention.tasks_days > 0)
+                .then(|| Duration::from_secs(u64::from(config.retention.tasks_days) * 24 * 3600)),
+            tasks_root: paths.tasks.clone(),
         }),
         reload: Box::new(reloading(loaded.clone(), reload)),
         stop_limit: config.daemon.stop_grace + STOP_SLACK,

@@ -12,6 +12,7 @@ mod housekeeping;
 mod alerts;
 mod breakers;
 mod events;
+mod forgetting;
 mod groups;
 mod hooks;
 mod imports;
@@ -39,6 +40,7 @@ pub use archive::{Archive, ArchiveError};
 pub use changes::ChangePage;
 pub use copy::{Contents, check, copy, epoch_of, fold_log, renew_epoch};
 pub use diagnosis::{Diagnosis, diagnose};
+pub use forgetting::OldTasks;
 pub use open::{Prepared, REPAIRED};
 
 pub use vacuum::{Vacuumed, vacuum};

@@ -186,7 +186,9 @@ fn a_unit_that_starts_nothing_is_found() {
     let home = daemon.path("home");
     let units = PathBuf::from(&home).join(".config/systemd/user");
     fs::create_dir_all(&units).unwrap();
+    // Wherever packages have the program, here it is nowhere.
     let unit = include_str!("../../systemd/claude-comms.user.service");
+    let unit = unit.replace("ExecStart=/usr/bin/", "ExecStart=%h/.local/bin/");
     fs::write(units.join("claude-comms.service"), unit).unwrap();
     let surroundings = [("HOME", home.as_str()), ("XDG_CONFIG_HOME", "")];
     let ran = examine_with(&daemon, &[], &surroundings);

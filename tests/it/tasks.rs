@@ -467,3 +467,31 @@ fn a_task_of_which_nothing_is_heard_is_reported_or_ended() {
     assert!(said.contains("had written nothing for too long"), "{said}");
     assert_eq!(daemon.json(&["task", "list", "--pool", "strict"])["tasks"][0]["reason"], "stuck");
 }
+
+#[test]
+fn tasks_that_ended_long_ago_are_forgotten_with_their_logs() {
+    let mut daemon = Daemon::none();
+    daemon.configure("[executor]\ncommand = [\"sh\", \"-c\", \"cat\"]\n[retention]\ntasks_days = 1\n");
+    daemon.restart();
+    let run = |prompt: &str| daemon.json(&["pool", "run", "local", prompt])["task_id"].as_str().unwrap().to_owned();
+    let [old, young, newest] = ["old", "young", "newest"].map(run);
+    let log = |id: &str| daemon.state_dir().join("tasks").join(id);
+    assert!(log(&old).exists() && log(&young).exists());
+    daemon.stop();
+    // All of them were made long ago; one of them has ended only now.
+    let mut foreign = daemon.foreign();
+    foreign.sql("UPDATE tasks SET created_at = created_at - 200000", json!([]));
+    foreign.sql("UPDATE tasks SET completed_at = completed_at - 200000 WHERE task_id <> ?", json!([young]));
+    drop(foreign);
+    daemon.restart();
+    daemon.run(&["message", "send", "--to", ".", "wakes the housekeeping"]).good();
+    wait_until("the old task to be forgotten", || daemon.run(&["task", "show", &old]).code == 5);
+    assert!(!daemon.state_dir().join("tasks").join(&old).exists());
+    for kept in [&young, &newest] {
+        assert_eq!(daemon.json(&["task", "show", kept])["status"], "completed");
+        assert!(daemon.state_dir().join("tasks").join(kept).exists());
+    }
+    let rows =
+        daemon.foreign().sql("SELECT count(*) FROM task_inputs UNION ALL SELECT count(*) FROM task_results", json!([]));
+    assert_eq!(rows, json!([[2], [2]]));
+}

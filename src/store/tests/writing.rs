@@ -321,3 +321,65 @@ fn checkpoints_empty_the_log_as_far_as_readers_let_them() {
     assert!(bench.store.checkpoint().unwrap() > 0, "a reader still needs the frames");
     bench.store.checkpoint_and_restart().unwrap();
 }
+
+#[test]
+fn only_tasks_that_nothing_needs_are_forgotten() {
+    let mut bench = Bench::new();
+    let db = bench.foreign();
+    db.execute_batch(
+        "INSERT INTO workflows(workflow_id, definition, status, stages_completed, total_stages, created_at, ended_at)
+           VALUES('open', '{}', 'running', 0, 1, 1, NULL), ('ended', '{}', 'completed', 1, 1, 1, 5);
+         INSERT INTO tasks(task_seq, task_id, status, workflow_id, created_at, completed_at,
+             pool_id, priority, timeout_ms, retries_max, on_crash)
+           SELECT column1, column2, column3, column4, column5, column6, 'p', 0, 1, 0, 'fail' FROM (VALUES
+             (1, 'plain', 'completed', NULL, 1, 5), (2, 'needed', 'completed', NULL, 1, 5),
+             (3, 'waiting', 'pending', NULL, 1, NULL), (4, 'of open', 'completed', 'open', 1, 5),
+             (5, 'of ended', 'failed', 'ended', 1, 5), (6, 'watched', 'cancelled', NULL, 1, 5),
+             (7, 'ended late', 'completed', NULL, 1, 50), (8, 'newest', 'completed', NULL, 1, 5));
+         INSERT INTO task_inputs(task_seq, prompt) SELECT task_seq, 'p' FROM tasks;
+         INSERT INTO task_results(task_seq, result) SELECT task_seq, 'r' FROM tasks;
+         INSERT INTO task_dependencies VALUES(3, 2), (2, 1);
+         INSERT INTO watches(task_id, status, added_at, updated_at, ended_at)
+           VALUES('watched', 'pending', 1, 1, NULL), ('plain', 'complete', 1, 1, 5);",
+    )
+    .unwrap();
+    let before = Timestamp::from_micros(10_000_000);
+    bench.store.begin().unwrap();
+    let old = bench.store.old_tasks(before, 0).unwrap();
+    let names: Vec<&str> = old.tasks.iter().map(|task| task.as_str()).collect();
+    assert_eq!((names, old.next), (vec!["plain", "of ended"], None));
+    assert!(bench.store.forget(&old).unwrap());
+    bench.store.commit().unwrap();
+    let count =
+        |table: &str| -> i64 { db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap() };
+    let left = ["tasks", "task_inputs", "task_results", "task_dependencies", "watches", "workflows"].map(count);
+    assert_eq!(left, [6, 6, 6, 1, 1, 1]);
+    bench.store.begin().unwrap();
+    let old = bench.store.old_tasks(before, 0).unwrap();
+    assert!(old.tasks.is_empty() && !bench.store.forget(&old).unwrap());
+    bench.store.rollback();
+}
+
+#[test]
+fn old_tasks_are_looked_through_in_bites() {
+    let mut bench = Bench::new();
+    bench
+        .foreign()
+        .execute_batch(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+             INSERT INTO tasks(task_seq, task_id, status, created_at, completed_at, pool_id, priority, timeout_ms,
+                 retries_max, on_crash)
+               SELECT i, 't' || i, 'completed', i, i, 'p', 0, 1, 0, 'fail' FROM n;",
+        )
+        .unwrap();
+    let (mut from, mut bites) = (Some(0), Vec::new());
+    while let Some(at) = from {
+        bench.store.begin().unwrap();
+        let old = bench.store.old_tasks(Timestamp::from_micros(250_500_000), at).unwrap();
+        bench.store.forget(&old).unwrap();
+        bench.store.commit().unwrap();
+        bites.push(old.tasks.len());
+        from = old.next;
+    }
+    assert_eq!(bites, [100, 100, 50]);
+}

@@ -68,16 +68,45 @@ fn read(file: PathBuf, drop_ins: &[PathBuf], is_of_user: bool, home: &Path) -> U
     let mut unit = Unit { file, is_of_user, program: None, path: None };
     for line in texts.iter().flat_map(|text| text.lines()) {
         if let Some(command) = line.trim().strip_prefix("ExecStart=") {
-            let word = command.trim_start_matches(['-', '@', ':', '+', '!']).split_whitespace().next();
+            let command = command.trim_start_matches(['-', '@', ':', '+', '!']);
             // An empty one takes back what was said before.
-            unit.program = word.map(|word| word.trim_matches('"').replace("%h", &home));
+            unit.program = words(command, &home).into_iter().next();
         } else if let Some(variables) = line.trim().strip_prefix("Environment=") {
-            let mut words = variables.split_whitespace().map(|word| word.trim_matches(['"', '\'']));
-            let path = words.find_map(|word| word.strip_prefix("PATH="));
-            unit.path = path.map(|path| path.replace("%h", &home)).or(unit.path);
+            let words = words(variables, &home);
+            let path = words.iter().find_map(|word| word.strip_prefix("PATH=").map(ToOwned::to_owned));
+            unit.path = path.or(unit.path);
         }
     }
     unit
+}
+
+/// The words of a line as systemd reads them: quotes, backslashes, and the percent signs that we may meet.
+fn words(line: &str, home: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote, mut is_word) = (Vec::new(), String::new(), None, false);
+    let mut chars = line.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '\\' => word.extend(chars.next()),
+            '"' | '\'' if quote.is_none() => (quote, is_word) = (Some(char), true),
+            char if quote == Some(char) => quote = None,
+            char if char.is_whitespace() && quote.is_none() => {
+                if is_word || !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+                is_word = false;
+            }
+            '%' => match chars.next() {
+                Some('h') => word.push_str(home),
+                Some('%') | None => word.push('%'),
+                Some(other) => word.extend(['%', other]),
+            },
+            char => word.push(char),
+        }
+    }
+    if is_word || !word.is_empty() {
+        words.push(word);
+    }
+    words
 }
 
 fn judge(unit: &Unit, agent: &Agent) -> Finding {
@@ -90,7 +119,10 @@ fn judge(unit: &Unit, agent: &Agent) -> Finding {
         return Finding::fault(
             CHECK,
             format!("{file} starts {program}, which is not there"),
-            format!("install claude-comms there, or correct ExecStart with {systemctl} edit --full {NAME}"),
+            format!(
+                "install claude-comms there, correct ExecStart with {systemctl} edit --full {NAME}, or have a new unit \
+                 written by claude-comms service install"
+            ),
         );
     }
     let path = unit.path.as_deref().unwrap_or(DEFAULT_PATH);
@@ -128,10 +160,11 @@ mod tests {
         assert_eq!(unit.program.as_deref(), Some("/home/me/.local/bin/claude-comms"));
         assert_eq!(unit.path.as_deref(), Some("/home/me/bin:/bin"));
         fs::create_dir(&drop_ins).unwrap();
-        let added = "[Service]\nExecStart=\nExecStart=-/bin/sh x\nEnvironment=A=1 \"PATH=/opt/bin\"\n";
+        let added =
+            "[Service]\nExecStart=\nExecStart=-\"/opt/an agent/100%%/sh\" x\nEnvironment=A=1 \"PATH=/opt/a b\"\n";
         fs::write(drop_ins.join("override.conf"), added).unwrap();
         let unit = read();
-        assert_eq!((unit.program.as_deref(), unit.path.as_deref()), (Some("/bin/sh"), Some("/opt/bin")));
+        assert_eq!((unit.program.as_deref(), unit.path.as_deref()), (Some("/opt/an agent/100%/sh"), Some("/opt/a b")));
     }
 
     #[test]
