@@ -222,6 +222,29 @@ fn a_task_finds_no_secret_in_its_environment_or_its_arguments() {
     assert!(tokens.iter().all(|token| !String::from_utf8_lossy(&own).contains(token.trim())));
 }
 
+#[test]
+fn a_variable_of_a_pool_is_in_no_argument_and_shown_to_nobody() {
+    let (daemon, address) = web::start("");
+    let create = ["pool", "create", "quiet", "--env", "A_LOGIN", "--", "sh", "-c", "echo \"${#A_LOGIN} letters\""];
+    assert_eq!(daemon.run(&create).code, 2, "it is not set");
+    run(daemon.command(&create).env("A_LOGIN", "hunter-2")).good();
+    assert_eq!(daemon.run(&["pool", "run", "quiet", "x"]).good(), "8 letters\n");
+    let token = daemon.run(&["config", "token"]).good();
+    let metrics =
+        web::http(&address, &format!("GET /metrics HTTP/1.1; Host: localhost; Authorization: Bearer {}", token.trim()));
+    let shown = [&["pool", "list", "--json"][..], &["pool", "status", "quiet", "--json"], &["task", "list", "--json"]]
+        .map(|args| daemon.run(args).good());
+    for text in shown.iter().chain([&metrics, &daemon.log()]) {
+        assert!(!text.contains("hunter-2"), "{text}");
+    }
+    let mut events = Pty::open(120, 40);
+    let mut tail = events.spawn(&mut daemon.command(&["event", "tail", "--since", "0", "--json"]));
+    events.wait_for("task.completed");
+    tail.kill().unwrap();
+    events.wait(&mut tail);
+    assert!(events.has("quiet") && !events.has("hunter-2"));
+}
+
 /// Stores and provokes whatever others can put into names, texts, errors and results.
 fn evil_day(daemon: &Daemon) -> (String, String) {
     let mut foreign = daemon.foreign();
