@@ -89,11 +89,15 @@ pub(super) fn seconds(text: &str) -> Result<f64, String> {
     if (0.0..f64::INFINITY).contains(&seconds) { Ok(seconds) } else { Err("it must be 0 or more".to_owned()) }
 }
 
-/// `NAME=VALUE`, as for env(1).
+/// `NAME=VALUE`, as for env(1); or the name of one of this command's own, whose value no other user has seen then.
 pub(super) fn variable(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("give a variable and its value, like RUST_LOG=debug".to_owned()),
+    match text.split_once('=').unwrap_or((text, "")) {
+        ("", _) => Err("give a variable and its value, like RUST_LOG=debug".to_owned()),
+        (name, value) if text.contains('=') => Ok((name.to_owned(), value.to_owned())),
+        (name, _) => match std::env::var(name) {
+            Ok(value) => Ok((name.to_owned(), value)),
+            Err(error) => Err(format!("{error}; set it, or give its value, like RUST_LOG=debug")),
+        },
     }
 }
 
@@ -151,7 +155,8 @@ mod tests {
     fn a_variable_has_a_name_and_a_value() {
         assert_eq!(variable("A=b=c"), Ok(("A".to_owned(), "b=c".to_owned())));
         assert_eq!(variable("A="), Ok(("A".to_owned(), String::new())));
-        assert!(variable("A").is_err() && variable("=b").is_err());
+        assert!(variable("CLAUDE_COMMS_NO_SUCH").is_err() && variable("=b").is_err() && variable("").is_err());
+        assert_eq!(variable("PATH").map(|(_, value)| value), Ok(std::env::var("PATH").unwrap()));
     }
 
     #[test]

@@ -76,11 +76,16 @@ fn copy(log: &mut File, output: &mut Output) -> Result<(), CopyError> {
     loop {
         match log.read(&mut chunk) {
             Ok(0) => return Ok(()),
-            Ok(count) => output.bytes(&chunk[..count]).map_err(CopyError::Write)?,
+            Ok(count) => show(&chunk[..count], output).map_err(CopyError::Write)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(CopyError::Read(error)),
         }
     }
+}
+
+/// Records are harmless already, but not the last words of a thread that panicked.
+fn show(chunk: &[u8], output: &mut Output) -> Result<(), Failure> {
+    if output.terminal { output.text(&String::from_utf8_lossy(chunk)) } else { output.bytes(chunk) }
 }
 
 /// The file that has taken this one's place.

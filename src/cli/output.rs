@@ -209,7 +209,7 @@ fn harmless(text: &str) -> String {
 }
 
 /// The same document: in JSON such characters only stand in strings, where they can be written as escapes.
-fn harmless_json(json: &str) -> String {
+pub(super) fn harmless_json(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for char in json.chars() {
         if logging::is_treacherous(char) {

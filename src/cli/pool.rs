@@ -119,8 +119,8 @@ pub(super) struct Create {
     /// Where its tasks run unless they say; else the current directory
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// A variable that its tasks find in their environment; may be given several times
-    #[arg(long, value_name = "NAME=VALUE", value_parser = input::variable)]
+    /// A variable that its tasks find in their environment, without =VALUE as it is here; may be given several times
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = input::variable)]
     env: Vec<(String, String)>,
     /// What is done about a task that says nothing for too long (5 minutes unless configured); else report
     #[arg(long, value_name = "WHAT", value_parser = ["report", "kill"])]

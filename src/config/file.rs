@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use toml::Spanned;
@@ -17,6 +18,7 @@ use super::value::{Given, quoted};
 
 /// No configuration that a person wrote is larger, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+const WRITABLE_BY_ALL: u32 = 0o002;
 
 /// Reads the file; one that does not exist is an empty layer, unless it is `required`.
 pub(super) fn read(path: &Path, required: bool) -> Layer {
@@ -33,8 +35,14 @@ pub(super) fn read(path: &Path, required: bool) -> Layer {
 
 fn contents(path: &Path) -> io::Result<Vec<u8>> {
     // Looked at first, because opening a FIFO would wait for its writer.
-    if !path.metadata()?.is_file() {
+    let found = path.metadata()?;
+    if !found.is_file() {
         return Err(io::Error::other("it is not a regular file"));
+    }
+    if found.mode() & WRITABLE_BY_ALL != 0 {
+        return Err(io::Error::other(
+            "everybody may write to it, and it says what is run; make it private (chmod o-w)",
+        ));
     }
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;

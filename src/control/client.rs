@@ -16,6 +16,7 @@ use std::time::Duration;
 
 /// How long the daemon may take over anything that is not a wait.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+const ROOT: u32 = 0;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +106,8 @@ impl AsFd for Client {
 
 impl Client {
     /// # Errors
-    /// [`ClientError::NoDaemon`] when nobody listens there.
+    /// [`ClientError::NoDaemon`] when nobody listens there, [`ClientError::Unusable`] when it is somebody whom this user
+    /// has no reason to trust: where a socket is in a directory that all share, anybody may have been there first.
     pub fn connect(socket: &Path) -> Result<Client, ClientError> {
         let stream = UnixStream::connect(socket).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
@@ -113,6 +115,8 @@ impl Client {
             }
             _ => ClientError::Unusable { socket: socket.display().to_string(), source },
         })?;
+        check_owner(&stream)
+            .map_err(|source| ClientError::Unusable { socket: socket.display().to_string(), source })?;
         let lines = Lines::new(stream.try_clone().map_err(ClientError::Broken)?, wire::LINE_BYTES_MAX);
         stream.set_write_timeout(Some(PATIENCE)).map_err(ClientError::Broken)?;
         Ok(Client { stream, lines, next_id: 1, is_left: false })
@@ -260,5 +264,34 @@ impl Client {
             (None, Err(error)) => Err(error),
             (None, Ok(_)) => Err(ClientError::Malformed("an answer to nothing".to_owned())),
         }
+    }
+}
+
+/// Whoever listens gets to see prompts, and is believed.
+fn check_owner(stream: &UnixStream) -> io::Result<()> {
+    let owner = rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw();
+    let us = rustix::process::geteuid().as_raw();
+    if is_believed(owner, us) {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        format!("it is user {owner} who answers there, and this is user {us}; say where your own is with --socket"),
+    ))
+}
+
+/// Root may speak with every daemon: those of the system have users of their own.
+fn is_believed(owner: u32, us: u32) -> bool {
+    owner == us || owner == ROOT || us == ROOT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_of_somebody_else_is_not_believed() {
+        assert!(is_believed(1000, 1000) && is_believed(ROOT, 1000) && is_believed(1001, ROOT));
+        assert!(!is_believed(1001, 1000));
     }
 }

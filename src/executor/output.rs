@@ -7,6 +7,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 /// The end of a log that has no room for more.
 const FULL: &[u8] = b"\n[claude-comms: the log is full; what came after this is not kept]\n";
 
@@ -18,8 +20,11 @@ pub fn task_directory(tasks_root: &Path, task_id: &str, attempt: u32) -> PathBuf
 /// Removes the output of all attempts at a task. That there is none is no error.
 ///
 /// # Errors
-/// Something of it cannot be removed.
+/// Something of it cannot be removed; or the id is one that no task of ours has, and could lead elsewhere.
 pub fn remove_output(tasks_root: &Path, task_id: &str) -> io::Result<()> {
+    if task_id.is_empty() || task_id == "." || task_id == ".." || task_id.contains('/') {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no id of a task"));
+    }
     match fs::remove_dir_all(tasks_root.join(task_id)) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
         _ => Ok(()),
@@ -90,8 +95,10 @@ fn create_private(path: &Path) -> io::Result<File> {
     if let Some(directory) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
-    let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).custom_flags(no_follow).open(path)
+    // A task may have put a link or a FIFO there, for the next attempt to follow or to wait at.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
 /// Text up to a limit: the beginning is kept, the rest counted as cut.
@@ -242,6 +249,20 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_is_a_path_removes_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let tasks = root.path().join("tasks");
+        fs::create_dir_all(tasks.join("0190")).unwrap();
+        fs::create_dir(root.path().join("precious")).unwrap();
+        for id in
+            ["", ".", "..", "../precious", "/", "0190/../../precious", root.path().join("precious").to_str().unwrap()]
+        {
+            assert!(remove_output(&tasks, id).is_err(), "{id:?}");
+        }
+        assert!(tasks.join("0190").is_dir() && root.path().join("precious").is_dir());
+    }
+
+    #[test]
     fn a_log_that_cannot_be_written_is_given_up() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("file"), "").unwrap();
@@ -260,5 +281,25 @@ mod tests {
         std::os::unix::fs::symlink(&secret, root.path().join("stderr")).unwrap();
         log.write(b"overwritten");
         assert_eq!(fs::read_to_string(&secret).unwrap(), "kept");
+    }
+
+    #[test]
+    fn a_fifo_is_not_waited_at() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("stdout");
+        let mut log = LogFile::new(root.path(), "stdout", 8);
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        // With a reader it could be opened, and written to.
+        let _reader =
+            OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&path).unwrap();
+        log.write(b"1");
+        assert!(matches!(log.state, LogState::Closed));
     }
 }

@@ -18,8 +18,10 @@ use super::procfs::MARKER;
 const CONTEXT: &str = "CLAUDE_COMMS_CONTEXT";
 
 /// Variables that are about how the daemon was started and would mislead its children: systemd's notifications are not
-/// theirs to send, and an agent that finds itself inside a session of the same kind refuses to work.
-const NOT_FOR_CHILDREN: [&str; 8] = [
+/// theirs to send, an agent that finds itself inside a session of the same kind refuses to work, and the token that opens
+/// somebody's port is not for them.
+const NOT_FOR_CHILDREN: [&str; 9] = [
+    "CLAUDE_COMMS_TOKEN",
     "NOTIFY_SOCKET",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",

@@ -13,6 +13,9 @@ const PERMISSIONS: u32 = 0o777;
 const WRITABLE_BY_ALL: u32 = 0o002;
 /// In a sticky directory nobody can replace what is somebody else's.
 const STICKY: u32 = 0o1000;
+const ROOT: u32 = 0;
+/// Who owns what belongs to users that a namespace has no number for.
+const UNKNOWN: u32 = 65534;
 
 /// Who looks after a directory, and so how strictly it is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,10 +87,7 @@ pub(super) fn secure(path: &Path, custody: Custody) -> Result<(), DirectoryError
 /// swap it between our looking and our opening.
 fn open(path: &Path, us: u32) -> Result<File, DirectoryError> {
     if let Some(parent) = path.parent() {
-        let around = fs::metadata(parent).map_err(|error| failed(parent, "look at", error))?;
-        if around.mode() & WRITABLE_BY_ALL != 0 && around.mode() & STICKY == 0 {
-            return Err(DirectoryError::WritableByAll { path: parent.to_owned() });
-        }
+        check_way(parent, us)?;
     }
     let found = fs::symlink_metadata(path).map_err(|error| failed(path, "look at", error))?;
     let mut flags = OFlags::DIRECTORY;
@@ -103,6 +103,41 @@ fn open(path: &Path, us: u32) -> Result<File, DirectoryError> {
         }
         opened => opened.map_err(|error| failed(path, "open", error)),
     }
+}
+
+/// Refuses a way to `parent` on which somebody else could later put another directory, or a link, in place of what we
+/// looked at: as it is written, and as it is without links.
+fn check_way(parent: &Path, us: u32) -> Result<(), DirectoryError> {
+    let real = fs::canonicalize(parent).map_err(|error| failed(parent, "look at", error))?;
+    let unlinked = real.ancestors().filter(|_| real != parent);
+    parent.ancestors().chain(unlinked).try_for_each(|path| check_step(path, us))
+}
+
+fn check_step(path: &Path, us: u32) -> Result<(), DirectoryError> {
+    let around = fs::metadata(path).map_err(|error| failed(path, "look at", error))?;
+    let itself = fs::symlink_metadata(path).map_err(|error| failed(path, "look at", error))?;
+    let is_shared = around.mode() & WRITABLE_BY_ALL != 0;
+    if is_shared && around.mode() & STICKY == 0 {
+        return Err(DirectoryError::WritableByAll { path: path.to_owned() });
+    }
+    // Being sticky keeps out everybody but the directory's own owner. Root may have been given somebody's directory to
+    // work in, as in containers; but not one that its owner has opened to all.
+    let root_may = us == ROOT && !is_shared && !itself.is_symlink();
+    match [around.uid(), itself.uid()].into_iter().find(|&owner| !is_trusted(owner, us)) {
+        Some(owner) if !root_may => Err(DirectoryError::Foreign { path: path.to_owned(), owner, us }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether whoever owns a directory above ours could harm us anyway. In a user namespace root itself may be nobody.
+fn is_trusted(owner: u32, us: u32) -> bool {
+    owner == us || owner == ROOT || (owner == UNKNOWN && !knows_all_users())
+}
+
+/// Whether every user of the machine has a number here.
+fn knows_all_users() -> bool {
+    let Ok(map) = fs::read_to_string("/proc/self/uid_map") else { return true };
+    map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 fn failed(path: &Path, doing: &'static str, source: io::Error) -> DirectoryError {
@@ -179,6 +214,38 @@ mod tests {
         );
         set_mode(dir.path(), 0o1777);
         secure(&ours, Custody::Ours).unwrap();
+    }
+
+    #[test]
+    fn a_way_that_somebody_else_could_change_is_refused() {
+        if !can_give_away() {
+            return;
+        }
+        const US: u32 = 12_345;
+        const THEM: u32 = 12_346;
+        let dir = tempfile::tempdir().unwrap();
+        let theirs = dir.path().join("theirs");
+        let below = theirs.join("below");
+        fs::create_dir_all(&below).unwrap();
+        let is_foreign = |path: &Path, us| matches!(check_way(path, us), Err(DirectoryError::Foreign { owner: THEM, path, .. }) if path == theirs);
+        assert!(check_way(&below, US).is_ok());
+        chown(&theirs, Some(THEM), None).unwrap();
+        assert!(is_foreign(&below, US));
+        // Root works where it was told to, unless the owner has opened the place to all.
+        assert!(check_way(&below, ROOT).is_ok());
+        set_mode(&theirs, 0o1777);
+        assert!(is_foreign(&below, US) && is_foreign(&below, ROOT));
+
+        // The same by a detour over a link of ours; and over a link of theirs to a place that is good.
+        let (ours, home) = (dir.path().join("ours"), dir.path().join("home"));
+        symlink(&below, &ours).unwrap();
+        assert!(is_foreign(&ours, ROOT));
+        fs::create_dir(&home).unwrap();
+        fs::remove_dir_all(&theirs).unwrap();
+        symlink(&home, &theirs).unwrap();
+        assert!(check_way(&theirs, US).is_ok());
+        lchown(&theirs, Some(THEM), None).unwrap();
+        assert!(is_foreign(&theirs, US) && is_foreign(&theirs, ROOT));
     }
 
     #[test]

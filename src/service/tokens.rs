@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
 
+const ROOT: u32 = 0;
 const OWNER_ONLY: u32 = 0o600;
 const OTHERS: u32 = 0o077;
 /// 256 bits cannot be guessed.
@@ -25,6 +28,8 @@ pub enum TokenError {
     Unusable { path: PathBuf },
     #[error("others can read the token file {}; remove it to have a new one made", path.display())]
     Exposed { path: PathBuf },
+    #[error("the token file {} was made by user {owner}, who knows what is in it; remove it to have a new one made", path.display())]
+    Foreign { path: PathBuf, owner: u32 },
 }
 
 /// The secret in that file, which is made when it is not there.
@@ -62,10 +67,18 @@ pub fn existing_token(path: &Path) -> Result<Option<String>, TokenError> {
 
 fn read(path: &Path) -> Result<String, TokenError> {
     let failed = |source| TokenError::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
+    // Whatever is there is not waited for, should it be a FIFO.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
     let found = file.metadata().map_err(failed)?;
+    if !found.is_file() {
+        return Err(failed(io::Error::other("it is not a regular file")));
+    }
     if found.mode() & OTHERS != 0 {
         return Err(TokenError::Exposed { path: path.to_owned() });
+    }
+    if !is_known(found.uid(), path) {
+        return Err(TokenError::Foreign { path: path.to_owned(), owner: found.uid() });
     }
     let mut text = String::new();
     file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
@@ -74,6 +87,13 @@ fn read(path: &Path) -> Result<String, TokenError> {
         return Err(TokenError::Unusable { path: path.to_owned() });
     }
     Ok(text.to_owned())
+}
+
+/// Whether a file of that owner can be one of ours: root also looks at the tokens of daemons of others.
+fn is_known(owner: u32, path: &Path) -> bool {
+    let is_of_directory =
+        || path.parent().and_then(|parent| fs::metadata(parent).ok()).is_some_and(|found| found.uid() == owner);
+    owner == geteuid().as_raw() || owner == ROOT || is_of_directory()
 }
 
 #[cfg(test)]
@@ -104,6 +124,25 @@ mod tests {
         fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(token(&path), Err(TokenError::Exposed { .. })));
         fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
+        assert_eq!(token(&path).unwrap().len(), 43);
+    }
+
+    #[test]
+    fn a_token_that_somebody_else_put_there_is_not_taken() {
+        use std::os::unix::fs::chown;
+
+        if !geteuid().is_root() {
+            println!("skipped: only root can give files away");
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        fs::write(&path, "x".repeat(43)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(OWNER_ONLY)).unwrap();
+        chown(&path, Some(12_345), None).unwrap();
+        assert!(matches!(token(&path), Err(TokenError::Foreign { owner: 12_345, .. })));
+        // Root asks for the token of a daemon of that user.
+        chown(directory.path(), Some(12_345), None).unwrap();
         assert_eq!(token(&path).unwrap().len(), 43);
     }
 }

@@ -11,7 +11,11 @@ use crate::ports::{
     TaskDetail, TaskFilter, WorkflowDetail, WorkflowFilter,
 };
 use rusqlite::types::ValueRef;
-use std::io::{Read, Seek, SeekFrom};
+use rustix::fs::OFlags;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// How many of the newest rows are searched for the end of an id.
@@ -94,7 +98,7 @@ impl Reader for Store {
             LogStream::Stderr => "stderr",
         };
         let path = self.tasks_root.join(task.id.as_str()).join(task.attempt.to_string()).join(name);
-        let mut file = match std::fs::File::open(&path) {
+        let mut file = match open_log(&path) {
             Ok(file) => file,
             // The file is made with the first byte.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(LogPart::default()),
@@ -201,4 +205,11 @@ pub(super) fn page<T>(mut rows: Vec<(T, i64)>, rows_max: usize) -> Page<T> {
     rows.truncate(rows_max);
     let next = if more { rows.last().map(|(_, key)| *key) } else { None };
     Page { rows: rows.into_iter().map(|(row, _)| row).collect(), next }
+}
+
+/// Follows no link, and waits for nobody: a task may have put something else in the place of its log.
+fn open_log(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
 }

@@ -26,6 +26,7 @@ mod otlp;
 mod page;
 mod poll;
 mod scaling;
+mod security;
 mod service;
 mod tasks;
 mod tmux;

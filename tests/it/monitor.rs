@@ -14,7 +14,7 @@ mod server;
 
 #[path = "../../src/monitor/tests/pty.rs"]
 #[allow(dead_code, reason = "the tests of the room use all of it")]
-mod pty;
+pub(crate) mod pty;
 
 use pty::Pty;
 use server::{EPOCH, Peer, Server};

@@ -64,6 +64,15 @@ fn the_system_unit_is_hardened() {
 }
 
 #[test]
+fn a_task_without_memory_does_not_take_the_daemon_with_it() {
+    // Unless told so, systemd stops everything when the kernel has killed one process of a unit.
+    for unit in ["claude-comms.service", "claude-comms.user.service"] {
+        let text = fs::read_to_string(format!("{ROOT}/systemd/{unit}")).unwrap();
+        assert!(text.lines().any(|line| line == "OOMPolicy=continue"), "{unit}");
+    }
+}
+
+#[test]
 fn the_units_point_to_pages_that_exist() {
     for unit in ["claude-comms.service", "claude-comms.user.service", "claude-comms.socket", "claude-comms.user.socket"]
     {

@@ -1,12 +1,13 @@
 //! A file of JSON Lines that grows, and is put aside when it has grown enough.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::super::exit::Failure;
+use super::super::output::harmless_json;
 
 /// Longest line that a file of ours has; what is longer was not written by us.
 const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -122,7 +123,8 @@ impl Lines {
                 .write_all(line.as_bytes())
                 .and_then(|()| file.write_all(b"\n"))
                 .map_err(|error| failed(&self.path, &error))?,
-            None => writeln!(io::stdout().lock(), "{line}").map_err(Failure::Output)?,
+            None if io::stdout().is_terminal() => print(&harmless_json(line))?,
+            None => print(line)?,
         }
         self.bytes += line.len() as u64 + 1;
         Ok(())
@@ -211,6 +213,10 @@ fn read_ends(file: &mut File, bytes: u64) -> io::Result<Ends> {
         line.seq
     });
     Ok(Ends { epoch, last, whole_bytes: if whole_bytes == 0 && bytes > 0 { bytes } else { whole_bytes } })
+}
+
+fn print(line: &str) -> Result<(), Failure> {
+    writeln!(io::stdout().lock(), "{line}").map_err(Failure::Output)
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
