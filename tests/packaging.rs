@@ -107,6 +107,54 @@ fn a_deb_consists_of_what_is_installed() {
 }
 
 #[test]
+fn an_rpm_consists_of_what_is_installed() {
+    let root = installed("/usr");
+    let manifest = manifest();
+    let rpm = &manifest["package"]["metadata"]["generate-rpm"];
+    let listed = rpm["assets"].as_array().unwrap().iter().map(|asset| {
+        let word = |key: &str| asset[key].as_str().unwrap();
+        (word("source"), word("dest"), word("mode"))
+    });
+    assert_eq!(assets(listed), files(root.path()));
+    for asset in rpm["assets"].as_array().unwrap() {
+        let is_config = asset["dest"].as_str().unwrap().starts_with("/etc/");
+        assert_eq!(asset.get("config").and_then(|how| how.as_str()), is_config.then_some("noreplace"), "{asset}");
+    }
+    for script in ["post_install_script", "pre_uninstall_script", "post_uninstall_script"] {
+        let script = format!("{ROOT}/{}", rpm[script].as_str().unwrap());
+        let checked = Command::new("sh").arg("-n").arg(&script).output().unwrap();
+        assert!(checked.status.success(), "{checked:?}");
+    }
+}
+
+#[test]
+fn a_formula_names_the_archive_and_runs_the_daemon() {
+    let archive = format!("{ROOT}/LICENSE-MIT");
+    let formula = |address: &str| {
+        let mut command = Command::new(format!("{ROOT}/packaging/homebrew/formula"));
+        command.args([&archive, address, "https://comms.example"]).output().unwrap()
+    };
+    let made = formula("https://comms.example/claude-comms-0.1.0.tar.gz");
+    let text = String::from_utf8(made.stdout).unwrap();
+    assert!(made.status.success() && !text.contains('@'), "{text}");
+    let sum = text.lines().find_map(|line| line.trim().strip_prefix("sha256 ")).unwrap().trim_matches('"');
+    assert!(sum.len() == 64 && sum.chars().all(|digit| digit.is_ascii_hexdigit()), "{sum}");
+    assert!(
+        text.contains(r#"run [opt_bin/"claude-comms", "daemon"]"#)
+            && text.contains("keep_alive successful_exit: false")
+    );
+    for address in ["http://comms.example/x", "https://comms.example/\"; system \"x"] {
+        assert!(!formula(address).status.success(), "{address}");
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    match Command::new("ruby").args(["-w", "-c"]).arg(file.path()).output() {
+        Ok(checked) => assert!(checked.status.success() && checked.stderr.is_empty(), "{checked:?}"),
+        Err(error) => println!("skipped: ruby cannot be run: {error}"),
+    }
+}
+
+#[test]
 fn units_run_the_program_where_it_was_put() {
     for (prefix, program) in [("/usr", "/usr/bin/"), ("/usr/local", "/usr/local/bin/"), ("/opt/cc", "/opt/cc/bin/")] {
         let root = installed(prefix);
