@@ -61,6 +61,8 @@ fn no_file_of_a_daemon_is_open_to_others_under_any_umask() {
         daemon.json(&["ask", "--to", ".", "Are you there?"]);
         daemon.run(&["config", "token"]).good();
         daemon.run(&["config", "token", "--read-only"]).good();
+        let copy = daemon.state_dir().join("copy.db");
+        run(&mut careless(&daemon, &["backup", "--force", copy.to_str().unwrap()])).good();
         let names: Vec<String> = fs::read_dir(daemon.state_dir())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -310,6 +312,7 @@ fn nothing_from_others_commands_a_terminal() {
         &["message", "search", "evil"],
         &["thread", "list"],
         &["thread", "show", "th"],
+        &["thread", "export", "th"],
         &["poll", "list"],
         &["poll", "show", &id],
         &["task", "list"],
