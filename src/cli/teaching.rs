@@ -59,7 +59,7 @@ mod tests {
             for line in help.lines().filter(|line| line.starts_with("  claude-comms ")) {
                 // What it is for stands behind two spaces; what only a shell understands is left to the manual's tests.
                 let command = line.trim_start().split("  ").next().unwrap_or_default();
-                if command.contains(['\'', '<', '>', '|', '"', '&']) {
+                if command.contains(['\'', '<', '>', '|', '"', '$', '&']) {
                     continue;
                 }
                 let parsed = super::super::command().try_get_matches_from(command.split(' '));
