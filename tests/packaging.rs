@@ -187,6 +187,21 @@ fn what_is_installed_is_taken_away_again_except_what_somebody_wrote() {
 }
 
 #[test]
+fn what_is_installed_is_for_everybody_whatever_the_mask_of_who_installs() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let root = tempfile::tempdir().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 077; exec \"$0\""]).arg(format!("{ROOT}/packaging/install"));
+    command.env("DESTDIR", root.path()).env("BINARY", format!("{ROOT}/packaging/install"));
+    assert!(command.status().unwrap().success());
+    for folder in ["etc/claude-comms", "usr/local/bin", "usr/local/share/doc/claude-comms/examples"] {
+        let mode = fs::metadata(root.path().join(folder)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o755, "{folder}");
+    }
+}
+
+#[test]
 fn the_installation_says_what_it_cannot_do() {
     let root = tempfile::tempdir().unwrap();
     for (prefix, arguments, expected) in [

@@ -110,6 +110,10 @@ pub(super) fn import(file: &Path, session: &mut Session) -> Outcome {
     };
     let mut import = Import { client: session.connect()?, waiting: HashMap::new(), bytes: 0, tally: Tally::default() };
     let brought = import.run(BufReader::new(source), &mut session.output);
+    if brought.is_err() {
+        // What was sent before is done all the same, and counts; whoever does not answer any more has said so already.
+        let _ = import.hear_all(&mut session.output);
+    }
     let tally = import.tally;
     if let Err(failure) = brought {
         let taken = tally.threads + tally.messages + tally.present;
@@ -158,6 +162,10 @@ impl Import {
                 self.hear(output)?;
             }
         }
+        self.hear_all(output)
+    }
+
+    fn hear_all(&mut self, output: &mut Output) -> Result<(), Failure> {
         while !self.waiting.is_empty() {
             self.hear(output)?;
         }

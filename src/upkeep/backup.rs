@@ -95,8 +95,24 @@ fn is_own_file(paths: &Paths, target: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let log = super::draft::beside(&paths.database, "-wal");
     let memory = super::draft::beside(&paths.database, "-shm");
+    let journal = super::draft::beside(&paths.database, "-journal");
     let own = [&paths.database, &log, &memory, &paths.lock, &paths.log, &paths.token, &paths.token_read_only];
     let own = own.into_iter().chain([&paths.socket]).chain(&paths.config_file);
-    let Ok(found) = target.metadata() else { return false };
-    own.filter_map(|path| path.metadata().ok()).any(|file| (file.dev(), file.ino()) == (found.dev(), found.ino()))
+    let own: Vec<&PathBuf> = own.chain([&journal]).collect();
+    match target.metadata() {
+        Ok(found) => {
+            let same = |file: std::fs::Metadata| (file.dev(), file.ino()) == (found.dev(), found.ino());
+            own.iter().any(|path| path.metadata().is_ok_and(same))
+        }
+        // Nor one that it would make, or read, later.
+        Err(_) => own.iter().any(|path| path.file_name() == target.file_name() && is_same_directory(path, target)),
+    }
+}
+
+fn is_same_directory(one: &Path, other: &Path) -> bool {
+    let directory = |path: &Path| {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        parent.canonicalize().ok()
+    };
+    directory(one).is_some_and(|one| Some(one) == directory(other))
 }

@@ -160,9 +160,14 @@ fn a_backup_replaces_nothing_unless_it_is_told_to() {
     let said = daemon.run(&["backup", &file]).bad(1);
     assert!(said.contains("exists already") && said.contains("--force"), "{said}");
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    // Nor does it take the place of a file that the daemon has, or would make or read later.
     let own = daemon.database();
-    let said = daemon.run(&["backup", "--force", own.to_str().unwrap()]).bad(2);
-    assert!(said.contains("a file of the daemon's own"), "{said}");
+    let later = daemon.state_dir().join("config.toml");
+    assert!(!later.exists());
+    for own in [&own, &own.with_extension("db-journal"), &later] {
+        let said = daemon.run(&["backup", "--force", own.to_str().unwrap()]).bad(2);
+        assert!(said.contains("a file of the daemon's own"), "{said}");
+    }
     daemon.run(&["backup", "--force", &daemon.path("frontend")]).bad(1);
     assert!(daemon.run(&["backup", "--force", &file]).good().contains("was written and checked"));
     Foreign::open(Path::new(&file)).integrity();

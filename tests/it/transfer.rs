@@ -81,6 +81,23 @@ fn what_is_there_and_different_is_refused_and_the_rest_is_taken() {
 }
 
 #[test]
+fn what_came_before_a_line_that_is_none_is_here_and_counted() {
+    let daemon = Daemon::start();
+    let thread = r#"{"thread":{"thread_id":"t","modules":[],"created_at":"2026-01-01T00:00:00Z"}}"#;
+    let message = |id: usize| {
+        format!(
+            "{{\"message\":{{\"message_id\":\"m{id}\",\"thread_id\":\"t\",\"module\":\"a\",\"type\":\"note\",\
+             \"status\":\"complete\",\"timestamp\":\"2026-01-01T00:00:00Z\",\"content\":\"c\"}}}}"
+        )
+    };
+    let lines: Vec<String> = std::iter::once(thread.to_owned()).chain((1..=100).map(message)).collect();
+    let input = format!("{}\n{}", lines.join("\n"), &message(101)[..40]);
+    let said = daemon.run_with_input(&["thread", "import", "-"], input.as_bytes()).bad(2);
+    assert!(said.contains("101 lines are here") && said.contains("line 102 is none of an export"), "{said}");
+    assert_eq!(daemon.json(&["thread", "list"])["threads"][0]["messages"], 100);
+}
+
+#[test]
 fn lines_that_are_none_of_an_export_are_named() {
     let daemon = Daemon::start();
     let message = |extra: &str| {

@@ -194,9 +194,11 @@ fn kind(path: &[&str], argument: &str) -> Option<Kind> {
         (["pool", _], "group") => Kind::Groups,
         (["task", _], "id") | (_, "after") => Kind::Tasks,
         (["message" | "poll", _], "id") | (["poll", "add"], "message_id") => Kind::Messages,
-        (["thread", _], "id") | (["ask"] | ["message", _], "thread") | (["poll", "add"], "thread_id") => Kind::Threads,
+        (["thread", _], "id" | "ids") | (["ask"] | ["message", _], "thread") | (["poll", "add"], "thread_id") => {
+            Kind::Threads
+        }
         (["module", "remove"], "name") | (["ask"] | ["message", "send"], "from" | "to") => Kind::Modules,
-        (["message", "list"], "module") | (["poll", "add"], "source" | "target") => Kind::Modules,
+        (["message", "list"], "module" | "to") | (["poll", "add"], "source" | "target") => Kind::Modules,
         (["workflow", _] | ["monitor", "workflow"], "id") => Kind::Workflows,
         (["upstream", _], "name") => Kind::Upstreams,
         (["event", _], "channel") => Kind::Channels,

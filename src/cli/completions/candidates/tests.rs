@@ -62,6 +62,8 @@ fn the_daemon_is_asked_for_what_it_knows() {
         ("message show ", Kind::Messages),
         ("poll wait ", Kind::Messages),
         ("thread show ", Kind::Threads),
+        ("thread export ", Kind::Threads),
+        ("message list --to ", Kind::Modules),
         ("ask --to ", Kind::Modules),
         ("module remove ", Kind::Modules),
         ("workflow cancel ", Kind::Workflows),
