@@ -64,7 +64,7 @@ fn files_that_others_can_open_are_found() {
     daemon.restart();
     let token = daemon.state_dir().join("token");
     set_mode(&token, 0o644);
-    has(&examine(&daemon), "tokens", "fault", "others can read the token file", "rm ");
+    has(&examine(&daemon), "tokens", "fault", "others can read the token file", "poll stop, rm ");
     set_mode(&token, 0o600);
     set_mode(&daemon.database(), 0o644);
     has(&examine(&daemon), "files", "fault", "others can open", "chmod 600");
@@ -244,7 +244,9 @@ fn the_doctor_changes_nothing() {
         let entries = fs::read_dir(daemon.state_dir()).unwrap().map(|entry| entry.unwrap());
         let mut names: Vec<_> = entries.map(|entry| (entry.file_name(), entry.metadata().unwrap().len())).collect();
         names.sort();
-        (names, fs::read(daemon.database()).unwrap())
+        // Something that was made and removed again is seen by the time of the directory.
+        let changed = fs::metadata(daemon.state_dir()).unwrap().modified().unwrap();
+        (names, changed, fs::read(daemon.database()).unwrap())
     };
     daemon.kill9();
     let before = look(&daemon);
@@ -255,5 +257,9 @@ fn the_doctor_changes_nothing() {
     let before = look(&daemon);
     examine(&daemon);
     assert!(look(&daemon) == before, "{:?} became {:?}", before.0, look(&daemon).0);
+    set_mode(&daemon.database(), 0o400);
+    has(&examine(&daemon), "files", "fault", "you cannot read and write", "chmod 600");
+    assert!(look(&daemon) == before, "{:?} became {:?}", before.0, look(&daemon).0);
+    set_mode(&daemon.database(), 0o600);
     Foreign::open(&daemon.database()).integrity();
 }

@@ -47,7 +47,7 @@ pub(super) fn examine(paths: &Paths) -> Vec<Finding> {
     let mut findings = vec![judge_directory(&directory, geteuid().as_raw())];
     let files = ["", "-wal", "-shm"].map(|suffix| beside(&paths.database, suffix));
     let files: Vec<Owned> = files.iter().chain([&paths.lock]).filter_map(|path| look(path).ok()).collect();
-    findings.push(judge_files(&files, directory.owner));
+    findings.extend(judge_files(&files, directory.owner));
     findings
 }
 
@@ -76,32 +76,49 @@ fn judge_directory(found: &Owned, us: u32) -> Finding {
     Finding::ok(CHECK, format!("{path} is yours alone"))
 }
 
-/// Of several that are wrong, the first: what mends it mends the others.
-fn judge_files(files: &[Owned], owner: u32) -> Finding {
+/// A finding for each kind of what is wrong, which names every file that is.
+fn judge_files(files: &[Owned], owner: u32) -> Vec<Finding> {
     const CHECK: &str = "files";
-    for found in files {
-        let path = found.path.display();
-        if found.owner != owner {
-            let sentence = format!("{path} belongs to user {}, its directory to user {owner}", found.owner);
-            return Finding::fault(CHECK, sentence, format!("as root: chown {owner} {path}"));
-        }
-        if found.mode & (OTHERS | GROUP) != 0 {
-            let sentence = format!("others can open {path} (mode {:03o})", found.mode);
-            return Finding::fault(CHECK, sentence, format!("chmod 600 {path}"));
-        }
-        if found.mode & 0o600 != 0o600 {
-            let sentence = format!("you cannot read and write {path} (mode {:03o})", found.mode);
-            return Finding::fault(CHECK, sentence, format!("chmod 600 {path}"));
+    let is_foreign = |found: &&Owned| found.owner != owner;
+    let is_open = |found: &&Owned| found.owner == owner && found.mode & (OTHERS | GROUP) != 0;
+    let is_shut =
+        |found: &&Owned| found.owner == owner && found.mode & (OTHERS | GROUP) == 0 && found.mode & 0o600 != 0o600;
+    let listed = |found: &[&Owned], separator: &str, name: &dyn Fn(&Owned) -> String| {
+        found.iter().map(|found| name(found)).collect::<Vec<_>>().join(separator)
+    };
+    let path = |found: &Owned| found.path.display().to_string();
+    let with_mode = |found: &Owned| format!("{} (mode {:03o})", found.path.display(), found.mode);
+    let mut findings = Vec::new();
+    let foreign: Vec<&Owned> = files.iter().filter(is_foreign).collect();
+    if !foreign.is_empty() {
+        let with_owner = |found: &Owned| format!("{} (user {})", found.path.display(), found.owner);
+        let sentence = format!("of somebody else than user {owner}, who has the directory: ");
+        let advice = format!("as root: chown {owner} {}", listed(&foreign, " ", &path));
+        findings.push(Finding::fault(CHECK, sentence + &listed(&foreign, ", ", &with_owner), advice));
+    }
+    let open: Vec<&Owned> = files.iter().filter(is_open).collect();
+    let shut: Vec<&Owned> = files.iter().filter(is_shut).collect();
+    for (wrong, said) in [(open, "others can open"), (shut, "you cannot read and write")] {
+        if !wrong.is_empty() {
+            let sentence = format!("{said} {}", listed(&wrong, ", ", &with_mode));
+            findings.push(Finding::fault(CHECK, sentence, format!("chmod 600 {}", listed(&wrong, " ", &path))));
         }
     }
-    Finding::ok(CHECK, "the database and the lock are for their owner alone")
+    if findings.is_empty() {
+        findings.push(Finding::ok(CHECK, "the database and the lock are for their owner alone"));
+    }
+    findings
 }
 
 pub(super) fn examine_tokens(paths: &Paths) -> Vec<Finding> {
     const CHECK: &str = "tokens";
     let wrong = [&paths.token, &paths.token_read_only].into_iter().filter_map(|path| {
         let error = existing_token(path).err()?;
-        let advice = format!("rm {}; the next start makes a new one, which its users need then", path.display());
+        // A daemon that runs goes on taking the old one.
+        let advice = format!(
+            "claude-comms poll stop, rm {}, claude-comms poll start: that makes a new one, which its users need then",
+            path.display()
+        );
         Some(Finding::fault(CHECK, error.to_string(), advice))
     });
     let wrong: Vec<Finding> = wrong.collect();
@@ -188,12 +205,13 @@ mod tests {
             (vec![owned(7, 0o600), owned(7, 0o600)], State::Ok, ""),
             (vec![owned(7, 0o600), owned(7, 0o644)], State::Fault, "chmod 600 /s"),
             (vec![owned(0, 0o600)], State::Fault, "chown 7 /s"),
-            (vec![owned(7, 0o400)], State::Fault, "chmod 600 /s"),
+            (vec![owned(7, 0o400), owned(7, 0o600), owned(7, 0o400)], State::Fault, "chmod 600 /s /s"),
         ] {
-            let finding = judge_files(&files, 7);
-            assert_eq!(finding.state, state, "{finding:?}");
-            assert!(finding.advice.unwrap_or_default().contains(advice));
+            let findings = judge_files(&files, 7);
+            assert_eq!((findings.len(), findings[0].state), (1, state), "{findings:?}");
+            assert!(findings[0].advice.as_deref().unwrap_or_default().contains(advice));
         }
+        assert_eq!(judge_files(&[owned(7, 0o400), owned(7, 0o644), owned(0, 0o600)], 7).len(), 3);
     }
 
     #[test]
