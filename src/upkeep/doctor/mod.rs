@@ -78,7 +78,8 @@ pub fn examine(case: &Case<'_>) -> Vec<Finding> {
         None => findings.push(files::examine_socket(&case.paths, holder.as_ref(), &case.daemon)),
     }
     findings.push(system::daemon(&case.daemon, env!("CARGO_PKG_VERSION")));
-    let pid = case.daemon.answer().map(|answer| answer.pid).or(holder.and_then(|holder| holder.pid));
+    let lock_pid = holder.and_then(|holder| holder.pid);
+    let pid = case.daemon.answer().map(|answer| answer.pid).or(lock_pid);
     findings.push(system::disk(&case.paths.state_dir));
     let (last_event_at, of_database) = database::examine(&case.paths.database, case.whole, pid);
     findings.extend(of_database);
@@ -92,7 +93,7 @@ pub fn examine(case: &Case<'_>) -> Vec<Finding> {
         let agent = agent::find(&config.executor, path.as_ref(), &own_path);
         findings.push(agent::judge(&agent));
         findings.extend(unit::examine(case.environment, &agent));
-        findings.push(network::port(&config.daemon, &case.daemon));
+        findings.push(network::port(&config.daemon, &case.daemon, lock_pid));
         findings.extend(network::upstreams(&config.upstreams, case.clock));
     }
     findings
