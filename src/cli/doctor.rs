@@ -12,7 +12,7 @@ use super::session::Session;
 use crate::clock::SystemClock;
 use crate::config::Overrides;
 use crate::control::ClientError;
-use crate::control::wire::{DaemonStatus, Empty, Request};
+use crate::control::wire::{DaemonStatus, Empty, Request, Upstreams};
 use crate::service::{PathOptions, Paths, PathsError};
 use crate::upkeep::doctor::{self, Answer, Case, Daemon, Finding, State};
 
@@ -70,15 +70,18 @@ fn places(session: &Session) -> Result<(Paths, Option<PathsError>), Failure> {
 }
 
 fn ask(session: &Session) -> Daemon {
-    let asked =
-        session.connect().and_then(|mut client| Ok(client.call::<DaemonStatus>(&Request::PollStatus(Empty {}))?));
+    let asked = session.connect().and_then(|mut client| {
+        let status = client.call::<DaemonStatus>(&Request::PollStatus(Empty {}))?;
+        Ok((status, client.call::<Upstreams>(&Request::UpstreamList(Empty {}))?.upstreams))
+    });
     match asked {
-        Ok(status) => Daemon::Answers(Answer {
+        Ok((status, upstreams)) => Daemon::Answers(Answer {
             pid: status.pid,
             version: status.version,
             listen: status.listen,
             listen_error: status.listen_error,
             degraded: status.degraded,
+            polled: upstreams.into_iter().filter(|it| it.running).map(|it| (it.name, it.endpoint)).collect(),
         }),
         Err(Failure::Client(ClientError::NoDaemon { .. })) => Daemon::Absent,
         Err(failure) => Daemon::Silent(failure.to_string()),

@@ -1,11 +1,11 @@
 //! One directory that others must not get into: made or tightened, or refused.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat};
 use rustix::process::geteuid;
 
 const OWNER_ONLY: u32 = 0o700;
@@ -65,6 +65,50 @@ pub(super) fn make(path: &Path) -> Result<(), DirectoryError> {
 
 /// Refuses a directory that others could have put something into; makes one of ours 0700.
 pub(super) fn secure(path: &Path, custody: Custody) -> Result<(), DirectoryError> {
+    let (directory, found) = inspect(path, custody)?;
+    if custody == Custody::Ours && found.mode() & PERMISSIONS != OWNER_ONLY {
+        // Through the open directory, so that it is the one that was looked at.
+        let narrowed = directory.set_permissions(Permissions::from_mode(OWNER_ONLY));
+        narrowed.map_err(|error| failed(path, "make private", error))?;
+    }
+    Ok(())
+}
+
+/// Refuses what making and then securing `path` would refuse, and a directory in which no file can be made, as far as
+/// that can be told without making or changing anything. `with_parents`: missing parents would be made too.
+pub(super) fn foresee(path: &Path, custody: Custody, with_parents: bool) -> Result<(), DirectoryError> {
+    let existing = path.ancestors().find(|ancestor| fs::symlink_metadata(ancestor).is_ok()).unwrap_or(path);
+    if existing == path {
+        inspect(path, custody)?;
+        return match may_be_filled(path) {
+            // A mode of ours is mended.
+            Err(error) if custody == Custody::Ours && error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            found => found.map_err(|error| failed(path, "write into", error)),
+        };
+    }
+    if !with_parents && path.parent() != Some(existing) {
+        return Err(failed(path, "make", io::Error::from(io::ErrorKind::NotFound)));
+    }
+    let found = fs::metadata(existing).map_err(|error| failed(existing, "look at", error))?;
+    if !found.is_dir() {
+        return Err(DirectoryError::NotADirectory { path: existing.to_owned() });
+    }
+    may_be_filled(existing).map_err(|error| failed(path, "make", error))?;
+    check_way(existing, geteuid().as_raw())
+}
+
+/// Whether a file can be made in that directory, as far as the system says so beforehand.
+fn may_be_filled(path: &Path) -> io::Result<()> {
+    accessat(CWD, path, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?;
+    // Whatever the modes of what the kernel shows there say.
+    if ["/proc", "/sys"].iter().any(|shown| path.starts_with(shown)) && cfg!(target_os = "linux") {
+        return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+    }
+    Ok(())
+}
+
+/// Opens and looks at a directory, which nobody else may have put something into.
+fn inspect(path: &Path, custody: Custody) -> Result<(File, Metadata), DirectoryError> {
     let us = geteuid().as_raw();
     let directory = open(path, us)?;
     let found = directory.metadata().map_err(|error| failed(path, "look at", error))?;
@@ -75,12 +119,7 @@ pub(super) fn secure(path: &Path, custody: Custody) -> Result<(), DirectoryError
     if found.mode() & WRITABLE_BY_ALL != 0 && !shared_safely {
         return Err(DirectoryError::WritableByAll { path: path.to_owned() });
     }
-    if custody == Custody::Ours && found.mode() & PERMISSIONS != OWNER_ONLY {
-        // Through the open directory, so that it is the one that was looked at.
-        let narrowed = directory.set_permissions(Permissions::from_mode(OWNER_ONLY));
-        narrowed.map_err(|error| failed(path, "make private", error))?;
-    }
-    Ok(())
+    Ok((directory, found))
 }
 
 /// Opens the directory itself. A symbolic link is followed only when we or root made it, and where nobody else can
@@ -288,5 +327,29 @@ mod tests {
         fs::write(&file, "").unwrap();
         make(&file).unwrap();
         assert!(matches!(secure(&file, Custody::Ours), Err(DirectoryError::NotADirectory { .. })));
+    }
+
+    #[test]
+    fn what_a_start_would_refuse_is_foreseen_and_nothing_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let (deep, file, open) = (dir.path().join("a/b"), dir.path().join("file"), dir.path().join("open"));
+        fs::write(&file, "").unwrap();
+        make(&open).unwrap();
+        set_mode(&open, 0o777);
+        let foresee = |path: &Path, with_parents| foresee(path, Custody::Ours, with_parents);
+        foresee(&deep, true).unwrap();
+        assert!(matches!(foresee(&deep, false), Err(DirectoryError::Io { doing: "make", .. })));
+        for path in [file.clone(), file.join("below")] {
+            let error = foresee(&path, true).unwrap_err();
+            assert!(matches!(&error, DirectoryError::NotADirectory { path } if *path == file), "{error}");
+        }
+        for path in [open.clone(), open.join("s"), open.join("s/t")] {
+            let error = foresee(&path, true).unwrap_err();
+            assert!(matches!(&error, DirectoryError::WritableByAll { path } if *path == open), "{error}");
+        }
+        if cfg!(target_os = "linux") {
+            assert!(foresee(Path::new("/proc/nope"), true).is_err());
+        }
+        assert_eq!((fs::read_dir(dir.path()).unwrap().count(), mode(&open)), (2, 0o777));
     }
 }

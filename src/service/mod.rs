@@ -18,7 +18,7 @@ pub use detach::{DetachError, Detached, Report, Reporter, detach};
 pub use directory::DirectoryError;
 pub use lock::{Holder, Lock, LockError, holder};
 pub use paths::{PathOptions, Paths, PathsError};
-pub use port::open_port;
+pub use port::{open_port, port_holder};
 pub use signals::{Signal, Signals};
 pub use socket::{ControlSocket, SocketError};
 pub use tokens::{TokenError, existing_token, token};

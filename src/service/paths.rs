@@ -91,6 +91,32 @@ impl Paths {
     }
 }
 
+/// What a start would come to; nothing is made or changed.
+impl Paths {
+    /// Why the state directory, or what has to be in it, could not be made or used.
+    ///
+    /// # Errors
+    /// As [`Paths::prepare`] has them, and where no file could be made.
+    pub fn foresee_state(&self) -> Result<(), DirectoryError> {
+        directory::foresee(&self.state_dir, self.state_custody, true)?;
+        if !self.state_dir.exists() {
+            return Ok(());
+        }
+        let mut others = self.directories.iter().filter(|(path, _)| Some(path.as_path()) != self.socket.parent());
+        others.try_for_each(|(path, custody)| directory::foresee(path, *custody, false))
+    }
+
+    /// Why the socket's directory, when it is another, could not be made or used.
+    ///
+    /// # Errors
+    /// As [`Paths::prepare`] has them, and where no file could be made.
+    pub fn foresee_socket(&self) -> Result<(), DirectoryError> {
+        let of_socket = self.directories.iter().filter(|(path, _)| Some(path.as_path()) == self.socket.parent());
+        let mut elsewhere = of_socket.filter(|(path, _)| !path.starts_with(&self.state_dir));
+        elsewhere.try_for_each(|(path, custody)| directory::foresee(path, *custody, false))
+    }
+}
+
 /// The environment, read by the rules of those who set it.
 struct Surroundings<'a> {
     env: &'a dyn Fn(&str) -> Option<OsString>,

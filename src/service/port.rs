@@ -18,15 +18,20 @@ pub fn open_port(address: SocketAddr) -> Result<TcpListener, String> {
     }
     TcpListener::bind(address).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => {
-            let by = holder(address).map_or_else(String::new, |holder| format!(" by {holder}"));
+            let by = holder(address).map_or_else(String::new, |(name, pid)| format!(" by {name} (process {pid})"));
             format!("{address} is taken{by}; choose another with --listen, or none")
         }
         _ => format!("{address} cannot be listened on: {error}"),
     })
 }
 
+/// The process that listens there, as far as its files can be seen.
+pub fn port_holder(address: SocketAddr) -> Option<u32> {
+    holder(address).map(|(_, pid)| pid)
+}
+
 /// The program that listens there, as far as its files can be seen: its name and process id.
-fn holder(address: SocketAddr) -> Option<String> {
+fn holder(address: SocketAddr) -> Option<(String, u32)> {
     let inode = listening_inode("/proc/net/tcp", address).or_else(|| listening_inode("/proc/net/tcp6", address))?;
     let wanted = format!("socket:[{inode}]");
     for process in fs::read_dir("/proc").ok()?.flatten() {
@@ -37,7 +42,7 @@ fn holder(address: SocketAddr) -> Option<String> {
         };
         if files.flatten().any(has) {
             let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!("{} (process {pid})", name.trim().escape_default()));
+            return Some((name.trim().escape_default().to_string(), pid));
         }
     }
     None

@@ -64,7 +64,7 @@ fn files_that_others_can_open_are_found() {
     daemon.restart();
     let token = daemon.state_dir().join("token");
     set_mode(&token, 0o644);
-    has(&examine(&daemon), "tokens", "fault", "others can read the token file", "rm ");
+    has(&examine(&daemon), "tokens", "fault", "others can read the token file", "poll stop, rm ");
     set_mode(&token, 0o600);
     set_mode(&daemon.database(), 0o644);
     has(&examine(&daemon), "files", "fault", "others can open", "chmod 600");
@@ -244,7 +244,9 @@ fn the_doctor_changes_nothing() {
         let entries = fs::read_dir(daemon.state_dir()).unwrap().map(|entry| entry.unwrap());
         let mut names: Vec<_> = entries.map(|entry| (entry.file_name(), entry.metadata().unwrap().len())).collect();
         names.sort();
-        (names, fs::read(daemon.database()).unwrap())
+        // Something that was made and removed again is seen by the time of the directory.
+        let changed = fs::metadata(daemon.state_dir()).unwrap().modified().unwrap();
+        (names, changed, fs::read(daemon.database()).unwrap())
     };
     daemon.kill9();
     let before = look(&daemon);
@@ -255,5 +257,55 @@ fn the_doctor_changes_nothing() {
     let before = look(&daemon);
     examine(&daemon);
     assert!(look(&daemon) == before, "{:?} became {:?}", before.0, look(&daemon).0);
+    set_mode(&daemon.database(), 0o400);
+    has(&examine(&daemon), "files", "fault", "you cannot read and write", "chmod 600");
+    assert!(look(&daemon) == before, "{:?} became {:?}", before.0, look(&daemon).0);
+    set_mode(&daemon.database(), 0o600);
     Foreign::open(&daemon.database()).integrity();
+}
+
+#[test]
+fn a_place_that_the_first_start_refuses_is_one_fault() {
+    let daemon = Daemon::none();
+    let root = PathBuf::from(daemon.path("places"));
+    fs::create_dir_all(root.join("open")).unwrap();
+    set_mode(&root.join("open"), 0o777);
+    fs::write(root.join("file"), "").unwrap();
+    let examine = |state_dir: &Path, runtime: Option<&Path>| {
+        let mut command = std::process::Command::new(crate::support::BINARY);
+        // The machine's own faults are not looked for here.
+        command.env_remove("XDG_RUNTIME_DIR").env("CLAUDE_COMMS_LISTEN", "none").env("HOME", &root);
+        match runtime {
+            Some(runtime) => command.env("XDG_RUNTIME_DIR", runtime).env("XDG_STATE_HOME", state_dir),
+            None => command.arg("--state-dir").arg(state_dir),
+        };
+        spawn(command.args(["doctor", "--json"]), b"").wait()
+    };
+    let faults = |ran: &Ran| {
+        let found = ran.json();
+        let findings = found["findings"].as_array().unwrap().clone();
+        let ours =
+            |finding: &Value| !["agent", "unit", "open_files", "port"].contains(&finding["check"].as_str().unwrap());
+        findings.into_iter().filter(|finding| finding["state"] == "fault" && ours(finding)).count()
+    };
+    for (state_dir, said) in [
+        ("open", "everybody may write"),
+        ("open/s", "everybody may write"),
+        ("open/s/t", "everybody may write"),
+        ("file", "is not a directory"),
+        ("file/s", "is not a directory"),
+    ] {
+        let ran = examine(&root.join(state_dir), None);
+        has(&ran, "state_directory", "fault", said, "--state-dir");
+        assert_eq!(faults(&ran), 1, "{ran:?}");
+    }
+    let ran = examine(&root.join("state"), Some(&root.join("none")));
+    has(&ran, "socket", "fault", "could not make", "XDG_RUNTIME_DIR");
+    assert_eq!(faults(&ran), 1, "{ran:?}");
+    assert!(!root.join("state").exists() && !root.join("none").exists() && !root.join("open/s").exists());
+    if cfg!(target_os = "linux") {
+        let ran = examine(Path::new("/proc/nope"), None);
+        has(&ran, "state_directory", "fault", "could not make", "--state-dir");
+        assert_eq!(faults(&ran), 1, "{ran:?}");
+    }
 }

@@ -2,11 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{Finding, on_path};
 use crate::config::Executor;
@@ -32,10 +34,12 @@ pub(super) fn find(executor: &Executor, daemon_path: Option<&OsString>, own_path
     let program = executor.command.first().cloned().unwrap_or_default();
     let configured = executor.environment.get("PATH").map(OsStr::new);
     let path = configured.or(daemon_path.map(OsString::as_os_str)).unwrap_or(own_path);
-    let found = on_path(&program, path);
-    let found_here = on_path(&program, own_path);
+    // A relative path is another file wherever a task happens to run.
+    let is_relative = program.contains('/') && !program.starts_with('/');
+    let found = if is_relative { None } else { on_path(&program, path) };
+    let found_here = on_path(&program, own_path).and_then(|file| std::path::absolute(file).ok());
     let knows_flag = Path::new(&program).file_name() == Some(OsStr::new("claude"));
-    let version = found.as_ref().filter(|_| knows_flag).map(|file| version_of(file, path));
+    let version = found.as_ref().filter(|_| knows_flag).map(|file| version_of(file, path, VERSION_PATIENCE));
     Agent { program, found, found_here, version }
 }
 
@@ -44,6 +48,21 @@ pub(super) fn judge(agent: &Agent) -> Finding {
     let program = &agent.program;
     let Some(found) = &agent.found else {
         return match &agent.found_here {
+            _ if program.starts_with('~') => Finding::fault(
+                CHECK,
+                format!("`{program}` is no path: `~` is not expanded, as no shell reads it"),
+                "write the whole path into [executor] command in config.toml",
+            ),
+            Some(here) if program.contains('/') => Finding::fault(
+                CHECK,
+                format!("`{program}` is looked for in whatever directory a task runs in, and not in this one"),
+                format!("write the whole path: [executor] command = [\"{}\", …] in config.toml", here.display()),
+            ),
+            None if program.contains('/') && !program.starts_with('/') => Finding::fault(
+                CHECK,
+                format!("`{program}` is looked for in whatever directory a task runs in"),
+                "write the whole path into [executor] command in config.toml",
+            ),
             Some(here) => Finding::fault(
                 CHECK,
                 format!("`{program}` is not on the PATH that the daemon was started with"),
@@ -77,14 +96,16 @@ pub(super) fn judge(agent: &Agent) -> Finding {
 }
 
 /// The first line of what `--version` prints.
-fn version_of(program: &Path, path: &OsStr) -> Result<String, String> {
+fn version_of(program: &Path, path: &OsStr, patience: Duration) -> Result<String, String> {
     let mut command = Command::new(program);
+    // What it starts in turn is ended with it.
+    command.process_group(0);
     command.arg("--version").env("PATH", path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| error.to_string())?;
-    let said = child.stdout.take().map_or(Ok(String::new()), |mut output| first_line(&mut output));
+    let said = child.stdout.take().map_or(Ok(String::new()), |mut output| first_line(&mut output, patience));
     if said.is_err() {
-        // One that does not come to an end; killed, it has.
-        let _ = child.kill();
+        // One that does not come to an end; killed, it has. It was not waited for, so the number is still its own.
+        let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
     }
     let status = child.wait().map_err(|error| error.to_string())?;
     let said = said?;
@@ -95,13 +116,13 @@ fn version_of(program: &Path, path: &OsStr) -> Result<String, String> {
 }
 
 /// Reads to the end, which has to come in time.
-fn first_line(output: &mut std::process::ChildStdout) -> Result<String, String> {
-    let limit = Timespec::try_from(VERSION_PATIENCE).ok();
+fn first_line(output: &mut std::process::ChildStdout, patience: Duration) -> Result<String, String> {
+    let limit = Timespec::try_from(patience).ok();
     let mut said = Vec::new();
     loop {
         let ready = poll(&mut [PollFd::new(&*output, PollFlags::IN)], limit.as_ref());
         match ready.map_err(io::Error::from) {
-            Ok(0) => return Err(format!("no answer within {} s", VERSION_PATIENCE.as_secs())),
+            Ok(0) => return Err(format!("no answer within {} s", patience.as_secs())),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error.to_string()),
             Ok(_) => {}
@@ -160,5 +181,45 @@ mod tests {
         script(there.path(), "claude", "exit 3");
         let finding = judge(&find(&executor("claude"), Some(&daemon_path), own));
         assert!(finding.state == State::Fault && finding.sentence.contains("exit status: 3"), "{finding:?}");
+    }
+
+    #[test]
+    fn an_agent_that_is_found_only_from_here_is_a_fault() {
+        let here = tempfile::tempdir_in(".").unwrap();
+        let file = script(here.path(), "agent", "true");
+        let program = format!("./{}/agent", here.path().file_name().unwrap().to_string_lossy());
+        let finding = judge(&find(&executor(&program), None, OsStr::new("")));
+        assert!(finding.state == State::Fault && finding.sentence.contains("a task runs in, and not"), "{finding:?}");
+        let whole = std::path::absolute(&file).unwrap();
+        let advice = finding.advice.unwrap();
+        assert!(advice.contains("command = [\"/") && advice.contains(&*whole.file_name().unwrap().to_string_lossy()));
+        for (program, said) in [("./none/agent", "a task runs in"), ("~/bin/agent", "`~` is not expanded")] {
+            let finding = judge(&find(&executor(program), None, OsStr::new("")));
+            assert!(finding.state == State::Fault && finding.sentence.contains(said), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn an_agent_that_hangs_is_ended_with_all_that_it_started() {
+        let here = tempfile::tempdir().unwrap();
+        let noted = here.path().join("pid");
+        let file = script(here.path(), "claude", &format!("sleep 1000 & echo $! > {}; wait", noted.display()));
+        let path = std::env::var_os("PATH").unwrap();
+        let patience = Duration::from_secs(2);
+        assert!(version_of(&file, &path, patience).unwrap_err().contains("no answer within 2 s"));
+        // A script that was too slow to start anything has left nothing either.
+        let Some(pid) = fs::read_to_string(noted).ok().and_then(|pid| pid.trim().parse().ok()) else { return };
+        let pid = Pid::from_raw(pid).unwrap();
+        let is_gone = || {
+            let status = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+            // Where nobody collects orphans it stays as a zombie.
+            let is_zombie = status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
+            is_zombie || rustix::process::test_kill_process(pid).is_err()
+        };
+        let end = std::time::Instant::now() + Duration::from_secs(30);
+        while !is_gone() {
+            assert!(std::time::Instant::now() < end, "{pid:?} survives");
+            std::thread::yield_now();
+        }
     }
 }

@@ -29,9 +29,21 @@ pub(super) fn examine(path: &Path, whole: bool, daemon: Option<u32>) -> (Option<
     // Before anything is opened.
     let log_bytes = fs::metadata(beside(path, "-wal")).map_or(0, |log| log.len());
     let users = processes::users_of(path, daemon);
-    let mut findings = vec![judge_log(log_bytes, &users)];
+    let mut findings = vec![judge_log(log_bytes, &users, daemon.is_some())];
     let diagnosis = match store::diagnose(path, whole) {
-        Ok(diagnosis) => diagnosis,
+        Ok(Some(diagnosis)) => diagnosis,
+        Ok(None) => {
+            findings.push(Finding::warning(
+                "integrity",
+                format!(
+                    "{} was not looked at: whoever used it last has left a log, which only a start takes in",
+                    path.display()
+                ),
+                "claude-comms poll start, and run this again while it runs",
+            ));
+            findings.push(judge_users(&users, false));
+            return (None, findings);
+        }
         Err(error) => {
             findings.push(unreadable(path, &error));
             return (None, findings);
@@ -93,17 +105,27 @@ fn judge_version(found: &Diagnosis) -> Finding {
     Finding::fault(CHECK, sentence, format!("use the newer claude-comms that has used it, {back}"))
 }
 
-fn judge_log(bytes: u64, users: &[User]) -> Finding {
+fn judge_log(bytes: u64, users: &[User], has_daemon: bool) -> Finding {
     const CHECK: &str = "write_ahead_log";
     let size = format!("{} MiB", bytes >> 20);
     if bytes < LOG_BYTES_WARNED {
         return Finding::ok(CHECK, format!("the write-ahead log has {size}"));
     }
-    let sentence = format!("the write-ahead log has {size}: somebody keeps reading an old state of the database");
-    let advice = match users {
-        [] => "claude-comms poll stop folds it into the database, and start shortens it".to_owned(),
-        users => format!("have them end their transactions: {}", named(users)),
+    let (reason, advice) = match users {
+        [] if !has_daemon => (
+            "the last daemon left it",
+            "claude-comms poll start, then claude-comms poll stop, folds it into the database".to_owned(),
+        ),
+        [] => (
+            "somebody keeps reading an old state of the database",
+            "claude-comms poll stop folds it into the database, and start shortens it".to_owned(),
+        ),
+        users => (
+            "somebody keeps reading an old state of the database",
+            format!("have them end their transactions: {}", named(users)),
+        ),
     };
+    let sentence = format!("the write-ahead log has {size}: {reason}");
     if bytes < LOG_BYTES_MAX {
         Finding::warning(CHECK, sentence, advice)
     } else {
@@ -165,9 +187,10 @@ mod tests {
     fn a_log_that_grows_and_a_lock_that_is_held_name_who_does_it() {
         let users = || vec![User { pid: 9, name: "python3".to_owned() }];
         for (finding, state, advice) in [
-            (judge_log(16 << 20, &users()), State::Ok, ""),
-            (judge_log(300 << 20, &users()), State::Warning, "python3 (process 9)"),
-            (judge_log(3 << 30, &[]), State::Fault, "poll stop"),
+            (judge_log(16 << 20, &users(), true), State::Ok, ""),
+            (judge_log(300 << 20, &users(), true), State::Warning, "python3 (process 9)"),
+            (judge_log(3 << 30, &[], true), State::Fault, "poll stop folds it"),
+            (judge_log(3 << 30, &[], false), State::Fault, "poll start, then claude-comms poll stop"),
             (judge_users(&users(), false), State::Ok, ""),
             (judge_users(&users(), true), State::Fault, "kill 9"),
             (judge_users(&[], true), State::Fault, "fuser(1)"),

@@ -5,8 +5,6 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::process::geteuid;
-
 use super::super::draft::beside;
 use super::{Daemon, Finding};
 use crate::service::{Holder, Paths, existing_token};
@@ -31,40 +29,42 @@ fn look(path: &Path) -> io::Result<Owned> {
     Ok(Owned { path: path.to_owned(), is_directory: found.is_dir(), owner: found.uid(), mode })
 }
 
-pub(super) fn examine(paths: &Paths) -> Vec<Finding> {
+/// What is to be said of the state directory, and whether it is there to be looked into, or could be made.
+pub(super) fn examine(paths: &Paths) -> (Vec<Finding>, bool) {
     const CHECK: &str = "state_directory";
-    let directory = match look(&paths.state_dir) {
-        Ok(directory) => directory,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    let mut findings = Vec::new();
+    let found = look(&paths.state_dir);
+    let refused = paths.foresee_state().err();
+    if let Some(error) = &refused {
+        findings.push(Finding::fault(CHECK, error.to_string(), "mend that, or choose another with --state-dir"));
+    }
+    let is_absent = found.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let directory = match found {
+        Ok(directory) if directory.is_directory && fs::read_dir(&paths.state_dir).is_ok() => directory,
+        _ if refused.is_some() => return (findings, false),
+        Err(_) if is_absent => {
             let sentence = format!("{} does not exist yet; the first start makes it", paths.state_dir.display());
-            return vec![Finding::ok(CHECK, sentence)];
+            return (vec![Finding::ok(CHECK, sentence)], true);
         }
-        Err(error) => {
-            let sentence = format!("{} cannot be looked at: {error}", paths.state_dir.display());
-            return vec![Finding::fault(CHECK, sentence, "run as its owner, or choose another with --state-dir")];
+        _ => {
+            let sentence = format!("{} cannot be looked into", paths.state_dir.display());
+            let advice = format!("chmod 700 {}, or choose another with --state-dir", paths.state_dir.display());
+            return (vec![Finding::fault(CHECK, sentence, advice)], false);
         }
     };
-    let mut findings = vec![judge_directory(&directory, geteuid().as_raw())];
+    if refused.is_none() {
+        findings.push(judge_directory(&directory));
+    }
     let files = ["", "-wal", "-shm"].map(|suffix| beside(&paths.database, suffix));
     let files: Vec<Owned> = files.iter().chain([&paths.lock]).filter_map(|path| look(path).ok()).collect();
-    findings.push(judge_files(&files, directory.owner));
-    findings
+    findings.extend(judge_files(&files, directory.owner));
+    (findings, true)
 }
 
-fn judge_directory(found: &Owned, us: u32) -> Finding {
+/// Of one that a start would take.
+fn judge_directory(found: &Owned) -> Finding {
     const CHECK: &str = "state_directory";
     let path = found.path.display();
-    if !found.is_directory {
-        return Finding::fault(
-            CHECK,
-            format!("{path} is no directory"),
-            "move it away, or choose another with --state-dir",
-        );
-    }
-    if found.owner != us {
-        let sentence = format!("{path} belongs to user {}, and you are user {us}", found.owner);
-        return Finding::fault(CHECK, sentence, "run as its owner, or choose another with --state-dir");
-    }
     if found.mode & OTHERS != 0 {
         let sentence = format!("everybody can look into {path} (mode {:03o})", found.mode);
         return Finding::fault(CHECK, sentence, format!("chmod 700 {path}; the next start does it too"));
@@ -76,32 +76,49 @@ fn judge_directory(found: &Owned, us: u32) -> Finding {
     Finding::ok(CHECK, format!("{path} is yours alone"))
 }
 
-/// Of several that are wrong, the first: what mends it mends the others.
-fn judge_files(files: &[Owned], owner: u32) -> Finding {
+/// A finding for each kind of what is wrong, which names every file that is.
+fn judge_files(files: &[Owned], owner: u32) -> Vec<Finding> {
     const CHECK: &str = "files";
-    for found in files {
-        let path = found.path.display();
-        if found.owner != owner {
-            let sentence = format!("{path} belongs to user {}, its directory to user {owner}", found.owner);
-            return Finding::fault(CHECK, sentence, format!("as root: chown {owner} {path}"));
-        }
-        if found.mode & (OTHERS | GROUP) != 0 {
-            let sentence = format!("others can open {path} (mode {:03o})", found.mode);
-            return Finding::fault(CHECK, sentence, format!("chmod 600 {path}"));
-        }
-        if found.mode & 0o600 != 0o600 {
-            let sentence = format!("you cannot read and write {path} (mode {:03o})", found.mode);
-            return Finding::fault(CHECK, sentence, format!("chmod 600 {path}"));
+    let is_foreign = |found: &&Owned| found.owner != owner;
+    let is_open = |found: &&Owned| found.owner == owner && found.mode & (OTHERS | GROUP) != 0;
+    let is_shut =
+        |found: &&Owned| found.owner == owner && found.mode & (OTHERS | GROUP) == 0 && found.mode & 0o600 != 0o600;
+    let listed = |found: &[&Owned], separator: &str, name: &dyn Fn(&Owned) -> String| {
+        found.iter().map(|found| name(found)).collect::<Vec<_>>().join(separator)
+    };
+    let path = |found: &Owned| found.path.display().to_string();
+    let with_mode = |found: &Owned| format!("{} (mode {:03o})", found.path.display(), found.mode);
+    let mut findings = Vec::new();
+    let foreign: Vec<&Owned> = files.iter().filter(is_foreign).collect();
+    if !foreign.is_empty() {
+        let with_owner = |found: &Owned| format!("{} (user {})", found.path.display(), found.owner);
+        let sentence = format!("of somebody else than user {owner}, who has the directory: ");
+        let advice = format!("as root: chown {owner} {}", listed(&foreign, " ", &path));
+        findings.push(Finding::fault(CHECK, sentence + &listed(&foreign, ", ", &with_owner), advice));
+    }
+    let open: Vec<&Owned> = files.iter().filter(is_open).collect();
+    let shut: Vec<&Owned> = files.iter().filter(is_shut).collect();
+    for (wrong, said) in [(open, "others can open"), (shut, "you cannot read and write")] {
+        if !wrong.is_empty() {
+            let sentence = format!("{said} {}", listed(&wrong, ", ", &with_mode));
+            findings.push(Finding::fault(CHECK, sentence, format!("chmod 600 {}", listed(&wrong, " ", &path))));
         }
     }
-    Finding::ok(CHECK, "the database and the lock are for their owner alone")
+    if findings.is_empty() {
+        findings.push(Finding::ok(CHECK, "the database and the lock are for their owner alone"));
+    }
+    findings
 }
 
 pub(super) fn examine_tokens(paths: &Paths) -> Vec<Finding> {
     const CHECK: &str = "tokens";
     let wrong = [&paths.token, &paths.token_read_only].into_iter().filter_map(|path| {
         let error = existing_token(path).err()?;
-        let advice = format!("rm {}; the next start makes a new one, which its users need then", path.display());
+        // A daemon that runs goes on taking the old one.
+        let advice = format!(
+            "claude-comms poll stop, rm {}, claude-comms poll start: that makes a new one, which its users need then",
+            path.display()
+        );
         Some(Finding::fault(CHECK, error.to_string(), advice))
     });
     let wrong: Vec<Finding> = wrong.collect();
@@ -122,6 +139,14 @@ pub(super) fn examine_socket(paths: &Paths, holder: Option<&Holder>, daemon: &Da
         Ok(found) if found.file_type().is_socket() => Place::Socket { mode: found.mode() & PERMISSIONS },
         Ok(_) => Place::Other,
     };
+    // Whoever runs has found a place already.
+    if holder.is_none()
+        && matches!(daemon, Daemon::Absent)
+        && let Err(error) = paths.foresee_socket()
+    {
+        let advice = "mend that, or choose another place with --socket; XDG_RUNTIME_DIR is the usual one";
+        return Finding::fault("socket", error.to_string(), advice);
+    }
     judge_socket(&paths.socket, place, holder, daemon)
 }
 
@@ -173,10 +198,8 @@ mod tests {
             (owned(7, 0o700), State::Ok, ""),
             (owned(7, 0o755), State::Fault, "chmod 700 /s"),
             (owned(7, 0o750), State::Warning, "chmod 700 /s"),
-            (owned(8, 0o700), State::Fault, "run as its owner"),
-            (Owned { is_directory: false, ..owned(7, 0o700) }, State::Fault, "move it away"),
         ] {
-            let finding = judge_directory(&found, 7);
+            let finding = judge_directory(&found);
             assert_eq!(finding.state, state, "{finding:?}");
             assert!(finding.advice.unwrap_or_default().contains(advice));
         }
@@ -188,12 +211,13 @@ mod tests {
             (vec![owned(7, 0o600), owned(7, 0o600)], State::Ok, ""),
             (vec![owned(7, 0o600), owned(7, 0o644)], State::Fault, "chmod 600 /s"),
             (vec![owned(0, 0o600)], State::Fault, "chown 7 /s"),
-            (vec![owned(7, 0o400)], State::Fault, "chmod 600 /s"),
+            (vec![owned(7, 0o400), owned(7, 0o600), owned(7, 0o400)], State::Fault, "chmod 600 /s /s"),
         ] {
-            let finding = judge_files(&files, 7);
-            assert_eq!(finding.state, state, "{finding:?}");
-            assert!(finding.advice.unwrap_or_default().contains(advice));
+            let findings = judge_files(&files, 7);
+            assert_eq!((findings.len(), findings[0].state), (1, state), "{findings:?}");
+            assert!(findings[0].advice.as_deref().unwrap_or_default().contains(advice));
         }
+        assert_eq!(judge_files(&[owned(7, 0o400), owned(7, 0o644), owned(0, 0o600)], 7).len(), 3);
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct Answer {
     pub listen: Option<String>,
     pub listen_error: Option<String>,
     pub degraded: Option<String>,
+    /// Upstreams that are polled by schedule: their names and endpoints.
+    pub polled: Vec<(String, String)>,
 }
 
 impl Daemon {
@@ -65,24 +67,35 @@ impl Daemon {
 
 /// All findings, in the order in which things depend on each other.
 pub fn examine(case: &Case<'_>) -> Vec<Finding> {
-    let mut findings = configuration(case);
-    findings.extend(files::examine(&case.paths));
-    findings.extend(files::examine_tokens(&case.paths));
+    let (of_state, is_usable) = files::examine(&case.paths);
+    let mut findings = if is_usable || !is_config_within(case) { configuration(case) } else { Vec::new() };
+    findings.extend(of_state);
     let holder = crate::service::holder(&case.paths.lock).ok().flatten();
+    // One that cannot be made or entered has nothing in it to be looked at, and is one fault.
+    let is_socket_of_interest = is_usable || !case.paths.socket.starts_with(&case.paths.state_dir);
+    if is_usable {
+        findings.extend(files::examine_tokens(&case.paths));
+    }
     match &case.misplaced {
         Some(error) => findings.push(Finding::fault(
             "socket",
             error.to_string(),
             "give a shorter one, with --socket or CLAUDE_COMMS_SOCKET",
         )),
-        None => findings.push(files::examine_socket(&case.paths, holder.as_ref(), &case.daemon)),
+        None if is_socket_of_interest => {
+            findings.push(files::examine_socket(&case.paths, holder.as_ref(), &case.daemon));
+        }
+        None => {}
     }
     findings.push(system::daemon(&case.daemon, env!("CARGO_PKG_VERSION")));
-    let pid = case.daemon.answer().map(|answer| answer.pid).or(holder.and_then(|holder| holder.pid));
-    findings.push(system::disk(&case.paths.state_dir));
-    let (last_event_at, of_database) = database::examine(&case.paths.database, case.whole, pid);
-    findings.extend(of_database);
-    findings.push(system::clock(case.clock.wall(), last_event_at));
+    let lock_pid = holder.and_then(|holder| holder.pid);
+    let pid = case.daemon.answer().map(|answer| answer.pid).or(lock_pid);
+    if is_usable {
+        findings.push(system::disk(&case.paths.state_dir));
+        let (last_event_at, of_database) = database::examine(&case.paths.database, case.whole, pid);
+        findings.extend(of_database);
+        findings.push(system::clock(case.clock.wall(), last_event_at));
+    }
     findings.push(system::open_files(pid));
     findings.push(system::inotify());
     if let Ok(loaded) = &case.config {
@@ -92,10 +105,15 @@ pub fn examine(case: &Case<'_>) -> Vec<Finding> {
         let agent = agent::find(&config.executor, path.as_ref(), &own_path);
         findings.push(agent::judge(&agent));
         findings.extend(unit::examine(case.environment, &agent));
-        findings.push(network::port(&config.daemon, &case.daemon));
-        findings.extend(network::upstreams(&config.upstreams, case.clock));
+        findings.push(network::port(&config.daemon, &case.daemon, lock_pid));
+        findings.extend(network::upstreams(&config.upstreams, &case.daemon, case.clock));
     }
     findings
+}
+
+/// Whether the configuration would be read from the state directory.
+fn is_config_within(case: &Case<'_>) -> bool {
+    case.paths.config_file.as_ref().is_some_and(|file| file.starts_with(&case.paths.state_dir))
 }
 
 fn configuration(case: &Case<'_>) -> Vec<Finding> {

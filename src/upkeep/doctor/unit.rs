@@ -113,9 +113,14 @@ fn judge(unit: &Unit, agent: &Agent) -> Finding {
     const CHECK: &str = "unit";
     let file = unit.file.display();
     let systemctl = if unit.is_of_user { "systemctl --user" } else { "systemctl" };
-    if let Some(program) = &unit.program
-        && !is_executable(Path::new(program))
-    {
+    let Some(program) = &unit.program else {
+        return Finding::fault(
+            CHECK,
+            format!("{file} starts nothing: it has no ExecStart"),
+            "move it away, and have a new one written by claude-comms service install",
+        );
+    };
+    if !is_executable(Path::new(program)) {
         return Finding::fault(
             CHECK,
             format!("{file} starts {program}, which is not there"),
@@ -126,10 +131,14 @@ fn judge(unit: &Unit, agent: &Agent) -> Finding {
         );
     }
     let path = unit.path.as_deref().unwrap_or(DEFAULT_PATH);
-    let place = agent.found.as_ref().or(agent.found_here.as_ref());
-    if let Some(place) = place
-        && on_path(&agent.program, OsStr::new(path)).is_none()
-    {
+    if agent.program.contains('/') {
+        // Whether it is there has nothing to do with the unit.
+        return Finding::ok(CHECK, format!("{file} is installed, and starts {program}"));
+    }
+    if on_path(&agent.program, OsStr::new(path)).is_some() {
+        return Finding::ok(CHECK, format!("{file} is installed, and finds `{}`", agent.program));
+    }
+    if let Some(place) = agent.found.as_ref().or(agent.found_here.as_ref()) {
         let directory = place.parent().unwrap_or(Path::new("/")).display();
         return Finding::warning(
             CHECK,
@@ -140,7 +149,8 @@ fn judge(unit: &Unit, agent: &Agent) -> Finding {
             ),
         );
     }
-    Finding::ok(CHECK, format!("{file} is installed, and finds `{}`", agent.program))
+    // That the agent is nowhere is said by its own check.
+    Finding::ok(CHECK, format!("{file} is installed, and starts {program}"))
 }
 
 #[cfg(test)]
@@ -186,9 +196,12 @@ mod tests {
             (unit("/bin/sh", Some("/none")), agent(Some("/bin/sh")), State::Warning, "PATH=/bin:/none"),
             // That it is nowhere is said once.
             (unit("/bin/sh", Some("/none")), agent(None), State::Ok, ""),
+            (Unit { program: None, ..unit("", None) }, agent(Some("/bin/sh")), State::Fault, "service install"),
         ] {
             let finding = judge(&unit, &agent);
             assert_eq!(finding.state, state, "{finding:?}");
+            let finds = finding.sentence.contains("finds `sh`");
+            assert_eq!(finds, state == State::Ok && unit.path.is_none(), "{finding:?}");
             assert!(finding.advice.as_deref().unwrap_or_default().contains(advice), "{finding:?}");
         }
     }
