@@ -72,7 +72,9 @@ fn places(session: &Session) -> Result<(Paths, Option<PathsError>), Failure> {
 fn ask(session: &Session) -> Daemon {
     let asked = session.connect().and_then(|mut client| {
         let status = client.call::<DaemonStatus>(&Request::PollStatus(Empty {}))?;
-        Ok((status, client.call::<Upstreams>(&Request::UpstreamList(Empty {}))?.upstreams))
+        // A daemon of another version may not know them.
+        let upstreams = client.call::<Upstreams>(&Request::UpstreamList(Empty {}));
+        Ok((status, upstreams.map(|all| all.upstreams).unwrap_or_default()))
     });
     match asked {
         Ok((status, upstreams)) => Daemon::Answers(Answer {

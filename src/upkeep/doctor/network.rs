@@ -75,7 +75,7 @@ fn examine(name: &str, endpoint: &str, clock: &dyn Clock) -> Finding {
         Err(broken) => Finding::warning(
             CHECK,
             format!("{name} at {shown} does not answer: {broken}"),
-            "start that server, correct its endpoint, or stop polling it: claude-comms upstream stop NAME",
+            "start that server, correct its endpoint, or stop polling it: claude-comms upstream stop NAME, or enabled = false",
         ),
     }
 }
