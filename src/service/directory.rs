@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat};
+use rustix::io::Errno;
 use rustix::process::geteuid;
 
 const OWNER_ONLY: u32 = 0o700;
@@ -87,7 +88,7 @@ pub(super) fn foresee(path: &Path, custody: Custody, with_parents: bool) -> Resu
         };
     }
     if !with_parents && path.parent() != Some(existing) {
-        return Err(failed(path, "make", io::Error::from(io::ErrorKind::NotFound)));
+        return Err(failed(path, "make", io::Error::from(Errno::NOENT)));
     }
     let found = fs::metadata(existing).map_err(|error| failed(existing, "look at", error))?;
     if !found.is_dir() {
@@ -102,7 +103,7 @@ fn may_be_filled(path: &Path) -> io::Result<()> {
     accessat(CWD, path, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?;
     // Whatever the modes of what the kernel shows there say.
     if ["/proc", "/sys"].iter().any(|shown| path.starts_with(shown)) && cfg!(target_os = "linux") {
-        return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+        return Err(io::Error::from(Errno::ACCESS));
     }
     Ok(())
 }

@@ -145,7 +145,7 @@ mod tests {
     use super::super::State;
     use super::*;
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
     fn script(directory: &Path, name: &str, text: &str) -> PathBuf {
         let path = directory.join(name);
@@ -202,24 +202,19 @@ mod tests {
     #[test]
     fn an_agent_that_hangs_is_ended_with_all_that_it_started() {
         let here = tempfile::tempdir().unwrap();
-        let noted = here.path().join("pid");
-        let file = script(here.path(), "claude", &format!("sleep 1000 & echo $! > {}; wait", noted.display()));
+        let fifo = here.path().join("alive");
+        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let mut alive = fs::OpenOptions::new().read(true).custom_flags(flags).open(&fifo).unwrap();
+        let file = script(here.path(), "claude", &format!("exec 3> {}; sleep 1000 & wait", fifo.display()));
         let path = std::env::var_os("PATH").unwrap();
-        let patience = Duration::from_secs(2);
-        assert!(version_of(&file, &path, patience).unwrap_err().contains("no answer within 2 s"));
-        // A script that was too slow to start anything has left nothing either.
-        let Some(pid) = fs::read_to_string(noted).ok().and_then(|pid| pid.trim().parse().ok()) else { return };
-        let pid = Pid::from_raw(pid).unwrap();
-        let is_gone = || {
-            let status = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-            // Where nobody collects orphans it stays as a zombie.
-            let is_zombie = status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
-            is_zombie || rustix::process::test_kill_process(pid).is_err()
-        };
-        let end = std::time::Instant::now() + Duration::from_secs(30);
-        while !is_gone() {
-            assert!(std::time::Instant::now() < end, "{pid:?} survives");
-            std::thread::yield_now();
+        let said = version_of(&file, &path, Duration::from_secs(2));
+        assert!(said.unwrap_err().contains("no answer within 2 s"));
+        // Its end is reached when nobody has it open any more: neither the script, nor what that left behind.
+        while let Err(error) = alive.read(&mut [0]) {
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            let limit = Timespec::try_from(Duration::from_secs(30)).unwrap();
+            assert!(poll(&mut [PollFd::new(&alive, PollFlags::IN)], Some(&limit)).unwrap() > 0, "something survives");
         }
     }
 }

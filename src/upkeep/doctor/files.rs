@@ -36,7 +36,11 @@ pub(super) fn examine(paths: &Paths) -> (Vec<Finding>, bool) {
     let found = look(&paths.state_dir);
     let refused = paths.foresee_state().err();
     if let Some(error) = &refused {
-        findings.push(Finding::fault(CHECK, error.to_string(), "mend that, or choose another with --state-dir"));
+        findings.push(Finding::fault(
+            CHECK,
+            error.to_string(),
+            "make that one usable, or choose another with --state-dir",
+        ));
     }
     let is_absent = found.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     let directory = match found {
@@ -144,7 +148,7 @@ pub(super) fn examine_socket(paths: &Paths, holder: Option<&Holder>, daemon: &Da
         && matches!(daemon, Daemon::Absent)
         && let Err(error) = paths.foresee_socket()
     {
-        let advice = "mend that, or choose another place with --socket; XDG_RUNTIME_DIR is the usual one";
+        let advice = "set XDG_RUNTIME_DIR to a directory of yours that is there, or choose another place with --socket";
         return Finding::fault("socket", error.to_string(), advice);
     }
     judge_socket(&paths.socket, place, holder, daemon)
