@@ -145,12 +145,15 @@ mod tests {
     use super::super::State;
     use super::*;
     use std::fs;
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    use std::os::unix::fs::OpenOptionsExt;
 
     fn script(directory: &Path, name: &str, text: &str) -> PathBuf {
         let path = directory.join(name);
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let draft = directory.join("draft");
+        fs::write(&draft, format!("#!/bin/sh\n{text}\n")).unwrap();
+        // Written by another process: what a test beside this one starts may have our open files for a moment, and a file
+        // that is open for writing cannot be executed.
+        assert!(Command::new("install").args(["-m", "755"]).args([&draft, &path]).status().unwrap().success());
         path
     }
 
