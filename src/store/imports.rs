@@ -1,5 +1,6 @@
 //! Threads and messages that are brought from elsewhere, written as they were there.
 
+use super::messages::INSERT;
 use super::{Store, StoreError};
 use crate::model::message::{Message, Thread};
 use crate::model::rows::Presence;
@@ -23,21 +24,16 @@ impl Store {
     }
 
     pub(super) fn import_message(&self, message: &Message) -> Result<(), StoreError> {
-        self.db
-            .prepare_cached(
-                "INSERT INTO messages(message_id, thread_id, module, content, type, timestamp, status, metadata)
-                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?
-            .execute((
-                message.id.as_str(),
-                message.thread_id.as_str(),
-                message.module.as_str(),
-                &message.content,
-                &message.kind,
-                message.at.as_unix_seconds(),
-                message.status.as_str(),
-                &message.metadata,
-            ))?;
+        self.db.prepare_cached(INSERT)?.execute((
+            message.id.as_str(),
+            message.thread_id.as_str(),
+            message.module.as_str(),
+            &message.content,
+            &message.kind,
+            message.at.as_unix_seconds(),
+            message.status.as_str(),
+            &message.metadata,
+        ))?;
         Ok(())
     }
 

@@ -17,24 +17,23 @@ const MAY_BE_FOR: &str = "CASE WHEN json_valid(m.metadata) AND json_type(m.metad
   AND json_type(m.metadata, '$.target_module') = 'text' THEN json_extract(m.metadata, '$.target_module') = ? ELSE 1 END";
 const SHOWN: &str = "m.message_id, m.thread_id, m.module, m.content, m.type, m.timestamp, m.status, m.metadata,
   t.title, t.modules, m.rowid, t.thread_id IS NULL FROM messages m LEFT JOIN threads t ON t.thread_id = m.thread_id";
+/// A message of ours, or one that is brought from elsewhere.
+pub(super) const INSERT: &str =
+    "INSERT INTO messages(message_id, thread_id, module, content, type, timestamp, status, metadata)
+  VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
 impl Store {
     pub(super) fn insert_message(&self, message: &NewMessage) -> Result<(), StoreError> {
-        self.db
-            .prepare_cached(
-                "INSERT INTO messages(message_id, thread_id, module, content, type, timestamp, status, metadata)
-                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?
-            .execute((
-                message.id.as_str(),
-                message.thread_id.as_str(),
-                message.module.as_str(),
-                &*message.content,
-                message.kind,
-                message.at.as_unix_seconds(),
-                message.status.as_str(),
-                metadata(message),
-            ))?;
+        self.db.prepare_cached(INSERT)?.execute((
+            message.id.as_str(),
+            message.thread_id.as_str(),
+            message.module.as_str(),
+            &*message.content,
+            message.kind,
+            message.at.as_unix_seconds(),
+            message.status.as_str(),
+            metadata(message),
+        ))?;
         Ok(())
     }
 
